@@ -1,0 +1,12 @@
+/** Where the first answer to a user is remembered. */
+
+export interface PinStore {
+  /** What is known here and now; never waits. */
+  recall(user: string): string | undefined;
+  /**
+   * Remembers that `user` belongs to `backend`, unless somebody was first. `done` is called exactly once, at once or
+   * within the store's deadline, with the backend that counts; a store that cannot answer gives `backend` back.
+   */
+  claim(user: string, backend: string, done: (backend: string) => void): void;
+  close(): void;
+}

@@ -1,0 +1,75 @@
+/**
+ * Where a request goes: the one decision that the live path, `explain`, status and the tests share.
+ *
+ * Order of precedence: health (a backend without usable endpoints is passed over), then the remembered pin, then the
+ * user's bucket, then the weights.
+ */
+import { backendOfUser, bucketOf } from './bucket.ts';
+import { drawBackend, everyBackend, type Rotation } from './split.ts';
+import type { Route } from './table.ts';
+
+/** `only`: the split has one backend; `pin`: remembered; `bucket`: by the user's hash; `weights`: drawn. */
+export type DecisionSource = 'only' | 'pin' | 'bucket' | 'weights';
+
+export interface Decision {
+  /** Index in the split; -1: none is usable, or (without a rotation) the draw is left to the weights. */
+  readonly index: number;
+  /** Index in the split that would have been chosen were all healthy; -1 when only a draw could tell. */
+  readonly wanted: number;
+  readonly source: DecisionSource;
+  /** 0–9999; -1 without a user. */
+  readonly bucket: number;
+}
+
+/**
+ * @param user       id of the user, undefined when the route has no pin or the request names none
+ * @param remembered name of the backend that the pin's store remembers
+ * @param usable     by index in the split: whether the backend has a usable endpoint
+ * @param rotation   the split's rotation, turned by one step when the weights decide; undefined to leave the draw
+ */
+export function decide(
+  route: Route,
+  user: string | undefined,
+  remembered: string | undefined,
+  usable: (index: number) => boolean,
+  rotation: Rotation | undefined,
+): Decision {
+  const { split } = route;
+  if (user !== undefined && route.pin !== undefined) {
+    const { salt } = route.pin;
+    const bucket = bucketOf(salt, user);
+    const own = (isUsable: (index: number) => boolean) =>
+      backendOfUser(split.layout, bucket, salt, user, split.names, split.weights, isUsable);
+    if (remembered !== undefined) {
+      const wanted = split.names.indexOf(remembered);
+      if (wanted !== -1 && split.weights[wanted]! > 0) {
+        if (usable(wanted)) return { index: wanted, wanted, source: 'pin', bucket };
+        return { index: own((i) => i !== wanted && usable(i)), wanted, source: 'pin', bucket };
+      }
+    }
+    const wanted = own(everyBackend);
+    return {
+      index: wanted !== -1 && usable(wanted) ? wanted : own(usable),
+      wanted,
+      source: 'bucket',
+      bucket,
+    };
+  }
+  if (split.names.length === 1) {
+    return { index: split.weights[0]! > 0 && usable(0) ? 0 : -1, wanted: 0, source: 'only', bucket: -1 };
+  }
+  const index =
+    rotation === undefined ? soleUsable(route, usable) : drawBackend(split.weights, rotation, usable);
+  return { index, wanted: -1, source: 'weights', bucket: -1 };
+}
+
+/** The only backend that a draw could choose, or -1 when there are several or none. */
+function soleUsable(route: Route, usable: (index: number) => boolean): number {
+  let sole = -1;
+  for (let i = 0; i < route.split.weights.length; i++) {
+    if (route.split.weights[i] === 0 || !usable(i)) continue;
+    if (sole !== -1) return -1;
+    sole = i;
+  }
+  return sole;
+}
