@@ -1,0 +1,146 @@
+/** One line per request, with the facts that people know from HAProxy's httplog under the names it gives them. */
+
+import type { Logger } from './log.ts';
+
+const MAX_PATH = 2048;
+/** Bounds what a client can put into a line through its other fields. */
+const MAX_FIELD = 256;
+
+type EndedBy = '-' | 'C' | 'c' | 'S' | 's' | 'P' | 'R' | 'L' | 'I' | 'D' | 'U' | 'K';
+type EndedIn = '-' | 'R' | 'Q' | 'C' | 'H' | 'D' | 'T' | 'L';
+
+/**
+ * How the request ended, the first two letters of HAProxy's termination state. First, who ended it: `-` normally, `C`
+ * the client aborted, `c` the client timed out, `S` the upstream aborted or refused, `s` the upstream timed out, `P`
+ * the proxy refused, `R` a resource was exhausted. Second, in which phase: `R` reading the request, `Q` waiting in the
+ * queue, `C` connecting, `H` waiting for the response head, `D` transferring bodies, `T` in a tunnel.
+ */
+export type Termination = `${EndedBy}${EndedIn}`;
+
+/** What is known of a finished request. Times are milliseconds; undefined where the phase was not reached. */
+export interface AccessRecord {
+  /** `ip:port` of the connection, `[v6]:port` for IPv6. */
+  client: string;
+  method: string;
+  /** The request target as it came, query included. */
+  path: string;
+  host: string | undefined;
+  /** `HTTP/1.1`. */
+  protocol: string;
+  /** Value of the group header, as it came. */
+  group: string | undefined;
+  route: string | undefined;
+  backend: string | undefined;
+  endpoint: string | undefined;
+  /** Undefined when nothing could be answered any more. */
+  status: number | undefined;
+  bytesIn: number;
+  bytesOut: number;
+  /** TR: receiving the request head. */
+  headMs: number | undefined;
+  /** Tw: waiting for a connection. */
+  queueMs: number | undefined;
+  /** Tc: connecting, failed attempts included; 0 on a connection that was open. */
+  connectMs: number | undefined;
+  /** Tr: from the request being sent to the response head. */
+  responseMs: number | undefined;
+  /** Ta: the whole request. */
+  totalMs: number | undefined;
+  termination: Termination;
+  /** Machine-readable; only on failures. */
+  reason: string | undefined;
+  retries: number;
+  /** A retry went to another endpoint. */
+  redispatched: boolean;
+  /** The chosen backend had no healthy endpoint and another one of the split served. */
+  spilled: boolean;
+  /** The upstream connection had been used before. */
+  reused: boolean | undefined;
+  requestId: string | undefined;
+  /** What decided the backend of a pinned user, such as `hash` or `redis`; never the user's id. */
+  pinned: string | undefined;
+}
+
+export interface AccessLogOptions {
+  readonly mode: 'all' | 'errors' | 'off';
+  /** Share of requests that did not fail which mode `all` writes, 0…1. */
+  readonly sample: number;
+}
+
+export class AccessLog {
+  readonly #logger: Logger;
+  readonly #random: () => number;
+  #mode: AccessLogOptions['mode'];
+  #sample: number;
+
+  /** `logger` should be `Log.access`, which writes at any level; `random` returns 0 ≤ x < 1. */
+  constructor(logger: Logger, options: AccessLogOptions & { readonly random?: () => number }) {
+    this.#logger = logger;
+    this.#random = options.random ?? Math.random;
+    this.#mode = options.mode;
+    this.#sample = options.sample;
+  }
+
+  configure(options: AccessLogOptions): void {
+    this.#mode = options.mode;
+    this.#sample = options.sample;
+  }
+
+  /**
+   * Whether a request that ended so is written. Lets the caller leave the record unbuilt; draws a random number when
+   * sampling, so ask once per request.
+   */
+  wants(status: number | undefined, termination: Termination): boolean {
+    if (this.#mode === 'off') return false;
+    if (termination !== '--' || status === undefined || status >= 500) return true;
+    return this.#mode === 'all' && (this.#sample >= 1 || this.#random() < this.#sample);
+  }
+
+  /** Writes the record if the mode, and the draw, want it. */
+  write(record: AccessRecord): void {
+    if (this.wants(record.status, record.termination)) this.writeWanted(record);
+  }
+
+  /** Writes the record, for callers that asked `wants` before. */
+  writeWanted(record: AccessRecord): void {
+    this.#logger.info(
+      {
+        client: record.client,
+        method: clip(record.method, MAX_FIELD),
+        path: clip(record.path, MAX_PATH),
+        host: clip(record.host, MAX_FIELD),
+        protocol: record.protocol,
+        group: clip(record.group, MAX_FIELD),
+        route: record.route,
+        backend: record.backend,
+        endpoint: record.endpoint,
+        status: record.status,
+        bytes_in: record.bytesIn,
+        bytes_out: record.bytesOut,
+        TR: phase(record.headMs),
+        Tw: phase(record.queueMs),
+        Tc: phase(record.connectMs),
+        Tr: phase(record.responseMs),
+        Ta: phase(record.totalMs),
+        termination: record.termination,
+        reason: record.reason,
+        retries: record.retries,
+        redispatched: record.redispatched,
+        spilled: record.spilled,
+        reused: record.reused,
+        request_id: clip(record.requestId, MAX_FIELD),
+        pinned: record.pinned,
+      },
+      'request',
+    );
+  }
+}
+
+/** HAProxy writes -1 for a phase that was not reached. */
+function phase(ms: number | undefined): number {
+  return ms === undefined || !(ms >= 0) ? -1 : Math.round(ms * 10) / 10;
+}
+
+function clip<T extends string | undefined>(text: T, length: number): T | string {
+  return text !== undefined && text.length > length ? text.slice(0, length) : text;
+}

@@ -1,0 +1,54 @@
+/** The log: one JSON object per line on standard output. */
+
+import { type LoggerOptions, type Logger as PinoLogger, pino, stdSerializers, stdTimeFunctions } from 'pino';
+import { type LogDestination, LogSink } from './log-sink.ts';
+
+export type Logger = PinoLogger;
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+export interface Log {
+  /** Messages of the process, from the configured level up. */
+  readonly logger: Logger;
+  /** For access records: the same lines and destination, but no level silences it (`accessLog.mode` does). */
+  readonly access: Logger;
+  setLevel(level: LogLevel): void;
+  /** For the orderly end: resolves when everything is out, or with false after `timeoutMs` (default 1 000). */
+  flush(timeoutMs?: number): Promise<boolean>;
+  /** For the disorderly one; also runs by itself when the process exits. */
+  flushSync(): void;
+  /** Lines lost since the start because nobody took them. */
+  readonly dropped: number;
+}
+
+export interface LogOptions {
+  readonly level: LogLevel;
+  readonly service: string;
+  /** Default: standard output. */
+  readonly destination?: LogDestination;
+}
+
+/** Lines are `{"level":"info","time":"2026-01-31T12:00:00.000Z","service":…,…,"msg":…}`; an error goes under `err`. */
+export function createLogger(options: LogOptions): Log {
+  const destination = options.destination ?? new LogSink();
+  const shape: LoggerOptions = {
+    base: { service: options.service },
+    timestamp: stdTimeFunctions.isoTime,
+    formatters: { level: (label) => ({ level: label }) },
+    serializers: { err: stdSerializers.err },
+  };
+  const logger = pino({ ...shape, level: options.level }, destination);
+  const access = pino({ ...shape, level: 'info' }, destination);
+  if (options.destination === undefined) process.once('exit', () => destination.flushSync());
+  return {
+    logger,
+    access,
+    setLevel(level) {
+      logger.level = level;
+    },
+    flush: (timeoutMs) => destination.flush(timeoutMs),
+    flushSync: () => destination.flushSync(),
+    get dropped() {
+      return destination.dropped;
+    },
+  };
+}
