@@ -1,6 +1,10 @@
-/** One line per request, with the facts that people know from HAProxy's httplog under the names it gives them. */
+/**
+ * One line per request, with the facts that people know from HAProxy's httplog under the names it gives them. The lines
+ * look like those of the logger but are made by one `JSON.stringify`, at a third of the cost (1.3 µs, not 4.3).
+ * `log.level` does not silence them; `accessLog.mode` does.
+ */
 
-import type { Logger } from './log.ts';
+import type { LogDestination } from './log-sink.ts';
 
 const MAX_PATH = 2048;
 /** Bounds what a client can put into a line through its other fields. */
@@ -68,14 +72,23 @@ export interface AccessLogOptions {
 }
 
 export class AccessLog {
-  readonly #logger: Logger;
+  readonly #destination: Pick<LogDestination, 'write'>;
+  readonly #service: string;
+  readonly #now: () => number;
   readonly #random: () => number;
   #mode: AccessLogOptions['mode'];
   #sample: number;
+  #timeMs = Number.NaN;
+  #time = '';
 
-  /** `logger` should be `Log.access`, which writes at any level; `random` returns 0 ≤ x < 1. */
-  constructor(logger: Logger, options: AccessLogOptions & { readonly random?: () => number }) {
-    this.#logger = logger;
+  /** `log` is what `createLogger` made; `random` returns 0 ≤ x < 1, `now` epoch milliseconds. */
+  constructor(
+    log: { readonly destination: Pick<LogDestination, 'write'>; readonly service: string },
+    options: AccessLogOptions & { readonly random?: () => number; readonly now?: () => number },
+  ) {
+    this.#destination = log.destination;
+    this.#service = log.service;
+    this.#now = options.now ?? Date.now;
     this.#random = options.random ?? Math.random;
     this.#mode = options.mode;
     this.#sample = options.sample;
@@ -103,36 +116,48 @@ export class AccessLog {
 
   /** Writes the record, for callers that asked `wants` before. */
   writeWanted(record: AccessRecord): void {
-    this.#logger.info(
-      {
-        client: record.client,
-        method: clip(record.method, MAX_FIELD),
-        path: clip(record.path, MAX_PATH),
-        host: clip(record.host, MAX_FIELD),
-        protocol: record.protocol,
-        group: clip(record.group, MAX_FIELD),
-        route: record.route,
-        backend: record.backend,
-        endpoint: record.endpoint,
-        status: record.status,
-        bytes_in: record.bytesIn,
-        bytes_out: record.bytesOut,
-        TR: phase(record.headMs),
-        Tw: phase(record.queueMs),
-        Tc: phase(record.connectMs),
-        Tr: phase(record.responseMs),
-        Ta: phase(record.totalMs),
-        termination: record.termination,
-        reason: record.reason,
-        retries: record.retries,
-        redispatched: record.redispatched,
-        spilled: record.spilled,
-        reused: record.reused,
-        request_id: clip(record.requestId, MAX_FIELD),
-        pinned: record.pinned,
-      },
-      'request',
-    );
+    const line = JSON.stringify({
+      level: 'info',
+      time: this.#isoTime(),
+      service: this.#service,
+      client: record.client,
+      method: clip(record.method, MAX_FIELD),
+      path: clip(record.path, MAX_PATH),
+      host: clip(record.host, MAX_FIELD),
+      protocol: record.protocol,
+      group: clip(record.group, MAX_FIELD),
+      route: record.route,
+      backend: record.backend,
+      endpoint: record.endpoint,
+      status: record.status,
+      bytes_in: record.bytesIn,
+      bytes_out: record.bytesOut,
+      TR: phase(record.headMs),
+      Tw: phase(record.queueMs),
+      Tc: phase(record.connectMs),
+      Tr: phase(record.responseMs),
+      Ta: phase(record.totalMs),
+      termination: record.termination,
+      reason: record.reason,
+      retries: record.retries,
+      redispatched: record.redispatched,
+      spilled: record.spilled,
+      reused: record.reused,
+      request_id: clip(record.requestId, MAX_FIELD),
+      pinned: record.pinned,
+      msg: 'request',
+    });
+    this.#destination.write(`${line}\n`);
+  }
+
+  /** At thousands of requests a second most share their millisecond with another. */
+  #isoTime(): string {
+    const now = this.#now();
+    if (now !== this.#timeMs) {
+      this.#timeMs = now;
+      this.#time = new Date(now).toISOString();
+    }
+    return this.#time;
   }
 }
 

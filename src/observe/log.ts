@@ -9,8 +9,10 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 export interface Log {
   /** Messages of the process, from the configured level up. */
   readonly logger: Logger;
-  /** For access records: the same lines and destination, but no level silences it (`accessLog.mode` does). */
-  readonly access: Logger;
+  /** What the lines are written to; the access log shares it. */
+  readonly destination: LogDestination;
+  /** As every line names it. */
+  readonly service: string;
   setLevel(level: LogLevel): void;
   /** For the orderly end: resolves when everything is out, or with false after `timeoutMs` (default 1 000). */
   flush(timeoutMs?: number): Promise<boolean>;
@@ -31,17 +33,18 @@ export interface LogOptions {
 export function createLogger(options: LogOptions): Log {
   const destination = options.destination ?? new LogSink();
   const shape: LoggerOptions = {
+    level: options.level,
     base: { service: options.service },
     timestamp: stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
     serializers: { err: stdSerializers.err },
   };
-  const logger = pino({ ...shape, level: options.level }, destination);
-  const access = pino({ ...shape, level: 'info' }, destination);
+  const logger = pino(shape, destination);
   if (options.destination === undefined) process.once('exit', () => destination.flushSync());
   return {
     logger,
-    access,
+    destination,
+    service: options.service,
     setLevel(level) {
       logger.level = level;
     },
