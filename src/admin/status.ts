@@ -1,0 +1,265 @@
+/** What `/status` says, made from plain data: the whole state that a person asks for first. */
+
+import {
+  type BackendStatus,
+  endpointLabel,
+  type HealthState,
+  type ResolutionState,
+} from '../backends/endpoint.ts';
+import type { Config, RouteConfig } from '../config/schema.ts';
+import type { EventLoopReading } from '../observe/event-loop.ts';
+import type { LedgerTotals } from '../observe/totals.ts';
+import { type Latency, type RequestSums, TrafficSums } from './traffic-sums.ts';
+
+export type { Latency } from './traffic-sums.ts';
+
+/** One error of a configuration that was refused. */
+export interface ConfigProblem {
+  readonly message: string;
+  readonly path?: string | undefined;
+  readonly line?: number | undefined;
+  readonly column?: number | undefined;
+}
+
+export interface WorkerFacts {
+  readonly id: number;
+  readonly pid: number;
+  /** `starting`, `online`, `draining`, `dead`, … */
+  readonly state: string;
+  readonly restarts: number;
+  /** Undefined until the worker has told. */
+  readonly eventLoop: EventLoopReading | undefined;
+}
+
+/** What the process knows besides tables and counters; times are epoch milliseconds. */
+export interface ProcessFacts {
+  readonly version: string;
+  readonly node: string;
+  readonly startedAt: number;
+  readonly now: number;
+  readonly ready: { readonly ok: boolean; readonly reasons: readonly string[] };
+  readonly config: {
+    readonly file: string;
+    readonly hash: string;
+    readonly loadedAt: number;
+    readonly reloads: { readonly ok: number; readonly rejected: number };
+    /** Undefined when the file was read only once, at the start. */
+    readonly lastReload:
+      | { readonly at: number; readonly result: 'ok' | 'rejected'; readonly changes: readonly string[] }
+      | undefined;
+    readonly lastError: { readonly at: number; readonly problems: readonly ConfigProblem[] } | undefined;
+    /** Keys changed in the file that only a restart takes over. */
+    readonly restartNeeded: readonly string[];
+  };
+  readonly workers: readonly WorkerFacts[];
+}
+
+export interface StatusInput {
+  readonly config: Config;
+  readonly backends: readonly BackendStatus[];
+  /** Of all processes, merged. */
+  readonly totals: LedgerTotals;
+  readonly facts: ProcessFacts;
+}
+
+export interface EndpointReport {
+  readonly endpoint: string;
+  readonly health: HealthState;
+  readonly reason: string;
+  readonly since: string;
+  readonly requests: number;
+  readonly errors: number;
+  /** Newest last. */
+  readonly checks: readonly { at: string; ok: boolean; durationMs: number; detail: string }[];
+}
+
+export interface BackendReport {
+  readonly name: string;
+  readonly url: string;
+  readonly resolution: {
+    readonly state: ResolutionState;
+    readonly reason: string;
+    readonly since: string;
+    readonly answeredAt: string | null;
+    readonly ttlMs: number | null;
+  };
+  /** Endpoints that get traffic: those that are up, else those not checked yet. */
+  readonly usableEndpoints: number;
+  readonly requests: number;
+  /** Answered with 5xx, by the upstream or for it. */
+  readonly errors: number;
+  readonly latencyMs: Latency;
+  readonly inFlight: number;
+  readonly endpoints: readonly EndpointReport[];
+}
+
+export interface RouteReport {
+  readonly name: string;
+  /** As configured; null matches everything. */
+  readonly match: RouteConfig['match'] | null;
+  readonly split: Readonly<Record<string, number>>;
+  /** The weights as percentages. */
+  readonly shares: Readonly<Record<string, number>>;
+  readonly pin: string | null;
+  readonly requests: number;
+  readonly requestsByBackend: Readonly<Record<string, number>>;
+  /** Answered with 5xx. */
+  readonly errors: number;
+  readonly latencyMs: Latency;
+}
+
+/** Times are ISO 8601 in UTC. Counts are since the start of the primary, workers that have ended included. */
+export interface StatusDocument {
+  readonly version: string;
+  readonly node: string;
+  readonly service: string;
+  readonly startedAt: string;
+  readonly uptimeSeconds: number;
+  readonly ready: { readonly ok: boolean; readonly reasons: readonly string[] };
+  readonly config: {
+    readonly file: string;
+    readonly hash: string;
+    readonly loadedAt: string;
+    readonly ageSeconds: number;
+    readonly reloads: { readonly ok: number; readonly rejected: number };
+    readonly lastReload: { at: string; result: 'ok' | 'rejected'; changes: readonly string[] } | null;
+    readonly lastError: { at: string; problems: readonly ConfigProblem[] } | null;
+    readonly restartNeeded: readonly string[];
+  };
+  readonly workers: readonly {
+    id: number;
+    pid: number;
+    state: string;
+    restarts: number;
+    eventLoop: EventLoopReading | null;
+  }[];
+  readonly routes: readonly RouteReport[];
+  readonly backends: readonly BackendReport[];
+  /** Answers that Pointsman made itself, by reason. */
+  readonly failures: Readonly<Record<string, number>>;
+  readonly connections: { readonly client: number; readonly tunnels: number };
+}
+
+export function buildStatus(input: StatusInput): StatusDocument {
+  const { config, facts } = input;
+  const sums = new TrafficSums(input.totals);
+  const known = new Map(input.backends.map((backend) => [backend.name, backend]));
+  return {
+    version: facts.version,
+    node: facts.node,
+    service: config.service,
+    startedAt: iso(facts.startedAt),
+    uptimeSeconds: secondsBetween(facts.startedAt, facts.now),
+    ready: { ok: facts.ready.ok, reasons: [...facts.ready.reasons] },
+    config: configReport(facts),
+    workers: facts.workers.map(({ id, pid, state, restarts, eventLoop }) => ({
+      id,
+      pid,
+      state,
+      restarts,
+      eventLoop: eventLoop ?? null,
+    })),
+    routes: config.routes.map((route) => routeReport(route, sums)),
+    backends: Object.entries(config.backends).map(([name, { url }]) =>
+      backendReport(name, `${url.scheme}://${url.authority}`, known.get(name), facts.now, sums),
+    ),
+    failures: sums.failures,
+    connections: { client: sums.clientConnections, tunnels: sums.tunnels },
+  };
+}
+
+function configReport(facts: ProcessFacts): StatusDocument['config'] {
+  const { file, hash, loadedAt, reloads, lastReload, lastError, restartNeeded } = facts.config;
+  return {
+    file,
+    hash,
+    loadedAt: iso(loadedAt),
+    ageSeconds: secondsBetween(loadedAt, facts.now),
+    reloads: { ok: reloads.ok, rejected: reloads.rejected },
+    lastReload:
+      lastReload === undefined
+        ? null
+        : { at: iso(lastReload.at), result: lastReload.result, changes: [...lastReload.changes] },
+    lastError: lastError === undefined ? null : { at: iso(lastError.at), problems: [...lastError.problems] },
+    restartNeeded: [...restartNeeded],
+  };
+}
+
+function routeReport(route: RouteConfig, sums: TrafficSums): RouteReport {
+  const { total, byBackend } = sums.route(route.name);
+  const byName: Record<string, number> = {};
+  for (const backend of Object.keys(route.split)) byName[backend] = 0;
+  for (const [backend, requests] of byBackend) byName[backend] = requests;
+  return {
+    name: route.name,
+    match: route.match ?? null,
+    split: { ...route.split },
+    shares: sharesOf(route.split),
+    pin: route.pin ?? null,
+    requestsByBackend: byName,
+    ...reported(total),
+  };
+}
+
+function backendReport(
+  name: string,
+  url: string,
+  status: BackendStatus | undefined,
+  now: number,
+  sums: TrafficSums,
+): BackendReport {
+  const endpoints = status?.endpoints ?? [];
+  const up = endpoints.filter((endpoint) => endpoint.health === 'up').length;
+  const unchecked = endpoints.filter((endpoint) => endpoint.health === 'unchecked').length;
+  return {
+    name,
+    url,
+    resolution: {
+      state: status?.resolution.state ?? 'pending',
+      reason: status?.resolution.reason ?? 'not looked up yet',
+      since: iso(status?.resolution.since ?? now),
+      answeredAt: isoOrNull(status?.resolution.answeredAt),
+      ttlMs: status?.resolution.ttlMs ?? null,
+    },
+    usableEndpoints: up > 0 ? up : unchecked,
+    ...reported(sums.backend(name)),
+    inFlight: sums.inFlight(name),
+    endpoints: endpoints.map((endpoint) => {
+      const label = endpointLabel(endpoint.address, endpoint.port);
+      return {
+        endpoint: label,
+        health: endpoint.health,
+        reason: endpoint.reason,
+        since: iso(endpoint.since),
+        ...sums.endpoint(name, label),
+        checks: endpoint.checks.map((check) => ({ ...check, at: iso(check.at) })),
+      };
+    }),
+  };
+}
+
+function reported(sum: RequestSums): { requests: number; errors: number; latencyMs: Latency } {
+  return { requests: sum.requests, errors: sum.errors, latencyMs: sum.latency() };
+}
+
+/** Percentages with two decimals; all 0 when every weight is. */
+function sharesOf(split: Readonly<Record<string, number>>): Record<string, number> {
+  const sum = Object.values(split).reduce((total, weight) => total + weight, 0);
+  const shares: Record<string, number> = {};
+  for (const [backend, weight] of Object.entries(split)) {
+    shares[backend] = sum === 0 ? 0 : Math.round((weight / sum) * 10_000) / 100;
+  }
+  return shares;
+}
+
+function secondsBetween(from: number, to: number): number {
+  return Math.max(0, Math.round((to - from) / 1_000));
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+function isoOrNull(ms: number | undefined): string | null {
+  return ms === undefined ? null : iso(ms);
+}
