@@ -34,7 +34,7 @@ export class MemoryPinStore implements PinStore {
     return entry.backend;
   }
 
-  remember(user: string, backend: string): void {
+  rewrite(user: string, backend: string): void {
     this.#entries.delete(user);
     this.#entries.set(user, { backend, expiresAt: this.#now() + this.#ttlMs });
     if (this.#entries.size > this.#maxEntries) {
@@ -44,7 +44,7 @@ export class MemoryPinStore implements PinStore {
   }
 
   claim(user: string, backend: string, done: (backend: string) => void): void {
-    this.remember(user, backend);
+    this.rewrite(user, backend);
     done(backend);
   }
 

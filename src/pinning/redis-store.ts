@@ -57,6 +57,11 @@ export class RedisConnection {
     return typeof earlier === 'string' ? earlier : value;
   }
 
+  /** Sets the key whatever it holds. Rejects when Redis does not answer. */
+  async set(key: string, value: string, ttlMs: number): Promise<void> {
+    await this.#redis.set(key, value, 'PX', ttlMs);
+  }
+
   close(): void {
     this.#redis.disconnect();
   }
@@ -101,7 +106,7 @@ export class RedisPinStore implements PinStore {
     }
     this.#connection.setOnce(this.#key(user), backend, this.#ttlMs).then(
       (winner) => {
-        this.#cache.remember(user, winner);
+        this.#cache.rewrite(user, winner);
         this.#onResult('stored');
         done(winner);
       },
@@ -109,6 +114,14 @@ export class RedisPinStore implements PinStore {
         this.#onResult('unavailable');
         done(backend);
       },
+    );
+  }
+
+  rewrite(user: string, backend: string): void {
+    this.#cache.rewrite(user, backend);
+    this.#connection.set(this.#key(user), backend, this.#ttlMs).then(
+      () => this.#onResult('stored'),
+      () => this.#onResult('unavailable'),
     );
   }
 

@@ -8,5 +8,7 @@ export interface PinStore {
    * within the store's deadline, with the backend that counts; a store that cannot answer gives `backend` back.
    */
   claim(user: string, backend: string, done: (backend: string) => void): void;
+  /** Replaces what is remembered: the backend that was is gone from the split. Does not wait. */
+  rewrite(user: string, backend: string): void;
   close(): void;
 }

@@ -1,0 +1,663 @@
+/**
+ * One request on the full lane, from its head to the last byte of its response.
+ *
+ * One object per request: it is undici's handler for every attempt, a waiter of the endpoint's pool, and an element
+ * of the deadline list, so that the common case allocates nothing besides.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Readable } from 'node:stream';
+import type { Dispatcher } from 'undici';
+import type { IncomingHttpHeaders } from 'undici/types/header.js';
+import { endpointLabel } from '../backends/endpoint.ts';
+import type { AccessRecord, Termination } from '../observe/access-log.ts';
+import { identifyUser } from '../pinning/identity.ts';
+import { type Decision, decide } from '../routing/decide.ts';
+import { matchRoute } from '../routing/match.ts';
+import { drawAtRandom } from '../routing/split.ts';
+import type { Timed } from './deadlines.ts';
+import type { UpstreamConnection, Waiter } from './endpoint-pool.ts';
+import type { Forwarder, LiveRoute, Snapshot } from './forwarder.ts';
+import type { Peer } from './peer.ts';
+import { decidePinned } from './pinned-decision.ts';
+import { FAILURES, type FailureReason, failureAnswer, REASON_FIELD } from './reasons.ts';
+import { RequestBody } from './request-body.ts';
+import { type RequestHead, readRequestHead } from './request-head.ts';
+import { buildResponseHead, passableTrailers } from './response-head.ts';
+import { failureOf, isIdempotent } from './retry.ts';
+import type { Endpoint } from './upstreams.ts';
+
+type Phase =
+  /** Head read, no upstream yet (also while a pin is looked up). */
+  | 'deciding'
+  | 'queued'
+  | 'connecting'
+  /** The request is being sent. */
+  | 'sending'
+  /** Sent; the response head has not come. */
+  | 'waiting'
+  | 'responding'
+  /** Answered; the rest of a request body is read and thrown away, so that the client can read the answer. */
+  | 'lingering'
+  | 'done';
+
+/** A larger rest of a request body is not read after an early answer: the connection ends instead. */
+const MAX_DISCARDED = 64 * 1024;
+
+/** How long the rest of a body is read after the answer, before the connection ends. */
+const LINGER_MS = 1_000;
+
+const EXCHANGE = Symbol('exchange');
+
+interface ResponseWithExchange extends ServerResponse {
+  [EXCHANGE]?: Exchange;
+}
+
+const ABORTED = new Error('the exchange is over');
+
+const ALLOWED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
+
+const NONE_TRIED: readonly Endpoint[] = [];
+
+export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter {
+  readonly #forwarder: Forwarder;
+  readonly #snapshot: Snapshot;
+  readonly #req: IncomingMessage;
+  readonly #res: ServerResponse;
+  readonly #peer: Peer;
+  readonly #head: RequestHead;
+  readonly #expectsContinue: boolean;
+  readonly #startedAt: number;
+
+  deadline = Number.POSITIVE_INFINITY;
+  nextTimed: Timed | undefined = undefined;
+  previousTimed: Timed | undefined = undefined;
+
+  #phase: Phase = 'deciding';
+  #live: LiveRoute | undefined = undefined;
+  #user: string | undefined = undefined;
+  #decision: Decision | undefined = undefined;
+  /** Index in the split of the backend that serves; -1 before one is chosen. */
+  #index = -1;
+  #endpoint: Endpoint | undefined = undefined;
+  #connection: UpstreamConnection | undefined = undefined;
+  #controller: Dispatcher.DispatchController | undefined = undefined;
+  #body: RequestBody | undefined = undefined;
+  #tried: Endpoint[] | undefined = undefined;
+  #reused = false;
+  /** A byte of the response has come: from here on nothing is sent again. */
+  #responseBegun = false;
+  #bodyBegun = false;
+  #blockedByClient = false;
+  #contentLength: number | undefined = undefined;
+  #retries = 0;
+  #redispatched = false;
+  #bytesOut = 0;
+  #reason: FailureReason | undefined = undefined;
+  #termination: Termination = '--';
+  /** No request body may arrive after this. */
+  #bodyDeadline = Number.POSITIVE_INFINITY;
+
+  #queuedAt = -1;
+  #queueMs = -1;
+  #dispatchedAt = -1;
+  #connectMs = -1;
+  #sentAt = -1;
+  #responseMs = -1;
+
+  constructor(
+    forwarder: Forwarder,
+    req: IncomingMessage,
+    res: ServerResponse,
+    peer: Peer,
+    expectsContinue: boolean,
+  ) {
+    this.#forwarder = forwarder;
+    this.#snapshot = forwarder.snapshot;
+    this.#req = req;
+    this.#res = res;
+    this.#peer = peer;
+    this.#expectsContinue = expectsContinue;
+    this.#startedAt = forwarder.edges.now();
+    this.#head = readRequestHead(req, this.#snapshot.policy, peer);
+    peer.requests++;
+    (res as ResponseWithExchange)[EXCHANGE] = this;
+    res.on('close', onResponseClose);
+  }
+
+  run(): void {
+    const { table, policy, routes } = this.#snapshot;
+    const { facts, refusal, refusalDetail, hasBody, contentLength } = this.#head;
+    this.#forwarder.deadlines.add(this);
+    if (refusal !== undefined) {
+      this.fail(refusal, refusalDetail);
+      return;
+    }
+    if (facts.path === '*') {
+      this.#answerServerOptions();
+      return;
+    }
+    if (facts.method === 'TRACE') {
+      this.fail('method_not_allowed');
+      return;
+    }
+    if (contentLength > policy.maxRequestBody) {
+      this.fail('body_too_large', `At most ${policy.maxRequestBody} bytes are taken.`);
+      return;
+    }
+    if (hasBody) this.#openBody();
+    const live = routes[matchRoute(table, facts).index]!;
+    this.#live = live;
+    const { pin } = live.route;
+    if (pin === undefined) {
+      this.#begin(decide(live.route, undefined, undefined, live.usable, live.rotation));
+      return;
+    }
+    this.#user = identifyUser(pin, facts.rawHeaders);
+    decidePinned(live, this.#user, this.#forwarder.edges.metrics, (decision) => {
+      if (this.#phase === 'deciding') this.#begin(decision);
+    });
+  }
+
+  // ---- attempts ----
+
+  #begin(decision: Decision): void {
+    this.#decision = decision;
+    if (decision.index === -1) {
+      this.fail('no_endpoint');
+      return;
+    }
+    if (decision.wanted !== -1 && decision.wanted !== decision.index) {
+      const { names } = this.#live!.route.split;
+      this.#forwarder.edges.metrics.spills(names[decision.wanted]!, names[decision.index]!).value++;
+    }
+    this.#attempt(decision.index, false);
+  }
+
+  #attempt(index: number, fresh: boolean): void {
+    const upstream = this.#live!.upstreams[index]!;
+    const tried = this.#tried ?? NONE_TRIED;
+    const endpoint = fresh ? this.#endpoint : this.#forwarder.selectEndpoint(upstream, tried);
+    if (endpoint === undefined) {
+      this.fail('no_endpoint');
+      return;
+    }
+    this.#index = index;
+    this.#endpoint = endpoint;
+    const connection = endpoint.pool.acquire(fresh);
+    if (connection !== undefined) {
+      this.onConnection(connection);
+      return;
+    }
+    if (!endpoint.pool.enqueue(this)) {
+      this.fail('queue_full');
+      return;
+    }
+    this.#phase = 'queued';
+    this.#queuedAt = this.#forwarder.edges.now();
+    this.deadline = this.#queuedAt + this.#snapshot.policy.queueTimeout;
+  }
+
+  /** A connection is ours: at once, or after waiting for it. */
+  onConnection(connection: UpstreamConnection): void {
+    const now = this.#phase === 'queued' ? this.#forwarder.edges.now() : this.#startedAt;
+    if (this.#queuedAt !== -1 && this.#queueMs === -1) this.#queueMs = now - this.#queuedAt;
+    const endpoint = this.#endpoint!;
+    const upstream = this.#live!.upstreams[this.#index]!;
+    this.#phase = 'connecting';
+    this.deadline = Number.POSITIVE_INFINITY;
+    this.#connection = connection;
+    this.#controller = undefined;
+    this.#responseBegun = false;
+    this.#reused = connection.open && connection.served > 0;
+    this.#dispatchedAt = now;
+    endpoint.inFlight++;
+    endpoint.cells.requests.value++;
+    upstream.cells.inFlight.value++;
+    const headers = this.#head.upstreamHeaders;
+    if (headers[1] === '') headers[1] = upstream.config.url.authority;
+    connection.client.dispatch(
+      {
+        path: this.#head.facts.path,
+        method: this.#head.facts.method as Dispatcher.HttpMethod,
+        headers,
+        body: (this.#body?.open() ?? null) as Readable | null,
+        // Left to itself undici closes the connection after HEAD and after bodies of unusual methods.
+        reset: false,
+      },
+      this,
+    );
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#phase !== 'connecting') {
+      controller.abort(ABORTED);
+      return;
+    }
+    // On a connection that was open nothing has passed since the dispatch: no need to ask the clock.
+    const now = this.#reused ? this.#dispatchedAt : this.#forwarder.edges.now();
+    this.#connectMs = now - this.#dispatchedAt;
+    this.#sentAt = now;
+    if (this.#body === undefined || this.#body.ended) {
+      this.#phase = 'waiting';
+      this.deadline = now + this.#live!.route.responseHeadTimeout;
+    } else {
+      this.#phase = 'sending';
+      this.deadline = Math.min(now + this.#live!.route.idleTimeout, this.#bodyDeadline);
+    }
+  }
+
+  onRequestSent(): void {
+    if (this.#phase !== 'sending') return;
+    this.#phase = 'waiting';
+    this.#sentAt = this.#forwarder.edges.now();
+    this.deadline = this.#sentAt + this.#live!.route.responseHeadTimeout;
+  }
+
+  onResponseStarted(): void {
+    this.#responseBegun = true;
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    headers: IncomingHttpHeaders,
+    statusText?: string,
+  ): void {
+    if (this.#isOver()) return;
+    const { policy } = this.#snapshot;
+    const http11 = this.#req.httpVersionMinor === 1;
+    const connection = Array.isArray(headers.connection) ? headers.connection.join(',') : headers.connection;
+    const raw = controller.rawHeaders as readonly Buffer[];
+    if (status < 200) {
+      if (http11) this.#passInformation(status, raw, connection);
+      return;
+    }
+    const now = this.#forwarder.edges.now();
+    this.#responseMs = now - this.#sentAt;
+    this.#phase = 'responding';
+    this.deadline = now + this.#live!.route.idleTimeout;
+    const res = this.#res;
+    const built = buildResponseHead(raw, status, connection, policy, this.#head.requestId, http11);
+    this.#contentLength = built.contentLength;
+    if (this.#forwarder.draining || this.#restIsTooLarge()) res.shouldKeepAlive = false;
+    try {
+      res.writeHead(status, statusText ?? '', built.headers);
+    } catch {
+      controller.abort(ABORTED);
+      this.fail('bad_response');
+      return;
+    }
+    // The body is usually in the same packet; when it is not, the head must not wait for it.
+    process.nextTick(flushHead, this);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#phase !== 'responding') return;
+    this.#bytesOut += chunk.length;
+    const res = this.#res;
+    if (!this.#bodyBegun) {
+      this.#bodyBegun = true;
+      // The whole body at once: head and body leave in one write.
+      if (chunk.length === this.#contentLength && this.#bodyIsRead()) {
+        res.end(chunk);
+        return;
+      }
+    }
+    if (!res.write(chunk)) {
+      controller.pause();
+      this.#blockedByClient = true;
+      res.once('drain', () => {
+        this.#blockedByClient = false;
+        this.#touch();
+        controller.resume();
+      });
+    }
+    this.#touch();
+  }
+
+  onResponseEnd(controller: Dispatcher.DispatchController): void {
+    this.#release(true);
+    if (this.#phase !== 'responding') return;
+    const trailers = controller.rawTrailers as readonly Buffer[] | null | undefined;
+    if (trailers != null && trailers.length > 0 && this.#req.httpVersionMinor === 1) {
+      this.#res.addTrailers(passableTrailers(trailers));
+    }
+    this.#endAnswer();
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController | null | undefined, error: Error): void {
+    const connected = this.#controller !== undefined;
+    const reused = this.#reused;
+    const endpoint = this.#endpoint!;
+    this.#release(false);
+    if (this.#isOver()) return;
+    const reason = failureOf(error, connected, this.#phase === 'responding');
+    const { cells, name } = this.#live!.upstreams[this.#index]!;
+    cells.errors(reason).value++;
+    endpoint.cells.errors.value++;
+    if (!reused && reason !== 'bad_response') {
+      this.#forwarder.edges.onEndpointFailure(name, endpoint.address, endpoint.port);
+    }
+    if (!this.#mayRetry(reason)) {
+      this.fail(reason);
+      return;
+    }
+    cells.retries(reason).value++;
+    this.#retries++;
+    this.#retry(reason === 'upstream_reset' && reused);
+  }
+
+  // ---- retries ----
+
+  /**
+   * Only what cannot repeat an effect is sent again: either nothing reached an upstream, or the method is idempotent
+   * and not a byte of a response came (RFC 9110, 9.2.2).
+   */
+  #mayRetry(reason: FailureReason): boolean {
+    if (this.#retries >= this.#snapshot.policy.retryAttempts) return false;
+    if (this.#body !== undefined && !this.#body.replayable) return false;
+    if (reason === 'connect_failed' || reason === 'connect_timeout') return true;
+    return reason === 'upstream_reset' && !this.#responseBegun && isIdempotent(this.#head.facts.method);
+  }
+
+  /** @param idleReset a connection that lay idle broke: the endpoint is not to blame, a new connection will do */
+  #retry(idleReset: boolean): void {
+    this.#phase = 'deciding';
+    if (idleReset) {
+      this.#attempt(this.#index, true);
+      return;
+    }
+    const { upstreams, route } = this.#live!;
+    this.#tried ??= [];
+    const tried = this.#tried;
+    tried.push(this.#endpoint!);
+    const untried = (index: number) => upstreams[index]!.usable.some((endpoint) => !tried.includes(endpoint));
+    // Another endpoint of the same backend keeps the user in the same build; only then another backend.
+    const index = untried(this.#index)
+      ? this.#index
+      : drawAtRandom(route.split.weights, this.#forwarder.edges.random(), untried);
+    if (index === -1) {
+      this.#attempt(this.#index, true);
+      return;
+    }
+    this.#redispatched = true;
+    upstreams[this.#index]!.cells.redispatches.value++;
+    this.#attempt(index, false);
+  }
+
+  // ---- request body ----
+
+  #openBody(): void {
+    const { policy } = this.#snapshot;
+    this.#bodyDeadline = this.#startedAt + policy.requestBodyTimeout;
+    let total = 0;
+    const keep = policy.retryAttempts === 0 ? 0 : policy.retryBuffer;
+    this.#body = new RequestBody(this.#req, keep, {
+      onChunk: (length) => {
+        total += length;
+        if (total > policy.maxRequestBody) {
+          this.fail('body_too_large', `At most ${policy.maxRequestBody} bytes are taken.`);
+          return false;
+        }
+        this.#touch();
+        return true;
+      },
+      onWanted: () => {
+        if (this.#expectsContinue && !this.#res.headersSent) this.#res.writeContinue();
+      },
+    });
+  }
+
+  /** Whether the request body has arrived in full. */
+  #bodyIsRead(): boolean {
+    return !this.#head.hasBody || this.#req.complete;
+  }
+
+  #restIsTooLarge(): boolean {
+    if (this.#bodyIsRead()) return false;
+    const { contentLength } = this.#head;
+    return contentLength === -1 || contentLength - (this.#body?.received ?? 0) > MAX_DISCARDED;
+  }
+
+  // ---- answers ----
+
+  flushHead(): void {
+    if (this.#phase === 'responding' && !this.#bodyBegun) this.#res.flushHeaders();
+  }
+
+  #passInformation(status: number, raw: readonly Buffer[], connection: string | undefined): void {
+    const { headers } = buildResponseHead(
+      raw,
+      status,
+      connection,
+      this.#snapshot.policy,
+      this.#head.requestId,
+      false,
+    );
+    try {
+      this.#res.writeInformation(status, headers);
+    } catch {
+      // A field that Node refuses in an interim response: the final one is what counts.
+    }
+  }
+
+  #answerServerOptions(): void {
+    this.#phase = 'lingering';
+    this.#res.writeHead(200, [
+      'Allow',
+      ALLOWED_METHODS,
+      this.#snapshot.policy.requestIdField,
+      this.#head.requestId,
+      'Content-Length',
+      '0',
+    ]);
+    this.#endAnswer();
+  }
+
+  /** Ends the exchange with an answer of ours, or, when a response was under way, by cutting it. */
+  fail(reason: FailureReason, detail?: string): void {
+    if (this.#isOver()) return;
+    const answered = this.#phase === 'responding' && this.#res.headersSent;
+    this.#reason = reason;
+    this.#termination = FAILURES[reason].termination;
+    this.#withdraw();
+    const { metrics } = this.#forwarder.edges;
+    metrics.failures(reason).value++;
+    const res = this.#res;
+    if (answered) {
+      // Ending would make a truncated response look whole.
+      this.#phase = 'done';
+      res.destroy();
+      return;
+    }
+    const { accept, requestId } = this.#head;
+    const { status } = FAILURES[reason];
+    const answer = failureAnswer(reason, accept, requestId, detail);
+    const headers = [
+      'Content-Type',
+      answer.contentType,
+      'Cache-Control',
+      'no-store',
+      this.#snapshot.policy.requestIdField,
+      requestId,
+      REASON_FIELD,
+      reason,
+    ];
+    if (status === 405) headers.push('Allow', ALLOWED_METHODS);
+    headers.push('Content-Length', String(answer.body.length));
+    const framingLost = status === 400 || status === 408 || status === 413 || status === 501;
+    if (framingLost || this.#forwarder.draining || this.#restIsTooLarge()) res.shouldKeepAlive = false;
+    res.writeHead(status, headers);
+    if (this.#head.facts.method === 'HEAD') {
+      this.#endAnswer();
+    } else {
+      this.#bytesOut += answer.body.length;
+      this.#endAnswer(answer.body);
+    }
+  }
+
+  /**
+   * Ends the response. While the client still sends, the rest is read and thrown away first: closing with unread
+   * bytes would reset the connection, and the client might never see the answer.
+   */
+  #endAnswer(last?: Buffer): void {
+    const res = this.#res;
+    const unread = this.#head.hasBody && !this.#bodyIsRead();
+    if (!unread || res.shouldKeepAlive) {
+      this.#phase = 'done';
+      if (!res.writableEnded) res.end(last);
+    } else {
+      this.#phase = 'lingering';
+      if (last === undefined) res.flushHeaders();
+      else res.write(last);
+      this.#req.once('end', () => res.end());
+      this.deadline = this.#forwarder.edges.now() + LINGER_MS;
+    }
+    if (!unread) return;
+    this.#body?.abandon();
+    this.#req.resume();
+  }
+
+  // ---- the end ----
+
+  onDeadline(): void {
+    switch (this.#phase) {
+      case 'queued':
+        this.fail('queue_timeout');
+        return;
+      case 'sending':
+        this.fail(this.#body?.paused === true ? 'idle_timeout' : 'client_timeout');
+        return;
+      case 'waiting':
+        this.fail('response_timeout');
+        return;
+      case 'responding':
+        this.fail(this.#blockedByClient ? 'client_timeout' : 'idle_timeout');
+        return;
+      case 'lingering':
+        this.#res.end();
+        return;
+    }
+  }
+
+  /** The response is out, or the client is gone. */
+  onClose(): void {
+    const res = this.#res;
+    const finished = res.writableFinished;
+    if (!finished && this.#reason === undefined) {
+      this.#reason = 'client_aborted';
+      this.#termination = abortedIn(this.#phase);
+      this.#forwarder.edges.metrics.clientAborts.value++;
+    }
+    this.#withdraw();
+    this.#phase = 'done';
+    this.#forwarder.deadlines.remove(this);
+    this.#record(res.headersSent ? res.statusCode : 0);
+  }
+
+  /** Cancels whatever the upstream still does for us. */
+  #withdraw(): void {
+    const phase = this.#phase;
+    this.#phase = 'done';
+    if (phase === 'queued') this.#endpoint!.pool.withdraw(this);
+    this.#body?.abandon();
+    if (this.#connection !== undefined) this.#controller?.abort(ABORTED);
+  }
+
+  #release(reusable: boolean): void {
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    this.#connection = undefined;
+    const endpoint = this.#endpoint!;
+    endpoint.inFlight--;
+    this.#live!.upstreams[this.#index]!.cells.inFlight.value--;
+    endpoint.pool.release(connection, reusable);
+  }
+
+  #isOver(): boolean {
+    return this.#phase === 'done' || this.#phase === 'lingering';
+  }
+
+  /** Something moved: the idle timeout begins anew. */
+  #touch(): void {
+    if (this.#phase !== 'sending' && this.#phase !== 'responding') return;
+    const idle = this.#forwarder.edges.now() + this.#live!.route.idleTimeout;
+    this.deadline = this.#phase === 'sending' ? Math.min(idle, this.#bodyDeadline) : idle;
+  }
+
+  #record(status: number): void {
+    const { accessLog, metrics, now } = this.#forwarder.edges;
+    const live = this.#live;
+    const total = now() - this.#startedAt;
+    const cells =
+      live === undefined
+        ? this.#forwarder.unroutedCells
+        : this.#index === -1
+          ? live.noBackendCells
+          : live.cells[this.#index]!;
+    cells.record(this.#head.facts.method, status, total, this.#responseMs);
+    if (status >= 500 && this.#reason === undefined) this.#endpoint!.cells.errors.value++;
+    metrics.bytesIn.value += this.#body?.received ?? 0;
+    metrics.bytesOut.value += this.#bytesOut;
+    if (accessLog.wants(status, this.#termination)) accessLog.writeWanted(this.#accessRecord(status, total));
+  }
+
+  #accessRecord(status: number, total: number): AccessRecord {
+    const { facts, requestId } = this.#head;
+    const live = this.#live;
+    const decision = this.#decision;
+    const reached = (ms: number) => (ms < 0 ? undefined : ms);
+    return {
+      client: endpointLabel(this.#peer.address, this.#peer.port),
+      method: facts.method,
+      path: this.#req.url ?? '',
+      host: facts.host,
+      protocol: `HTTP/${this.#req.httpVersion}`,
+      group: facts.groups?.join(', ') ?? (facts.group === '' ? undefined : facts.group),
+      route: live?.route.name,
+      backend: this.#index === -1 ? undefined : live?.route.split.names[this.#index],
+      endpoint: this.#endpoint?.label,
+      status: status === 0 ? undefined : status,
+      bytesIn: this.#body?.received ?? 0,
+      bytesOut: this.#bytesOut,
+      // node:http does not say when the first byte of a later request on a connection came.
+      headMs: this.#peer.requests === 1 ? this.#startedAt - this.#peer.acceptedAt : undefined,
+      queueMs: reached(this.#queueMs) ?? (this.#dispatchedAt === -1 ? undefined : 0),
+      connectMs: reached(this.#connectMs),
+      responseMs: reached(this.#responseMs),
+      totalMs: total,
+      termination: this.#termination,
+      reason: this.#reason,
+      retries: this.#retries,
+      redispatched: this.#redispatched,
+      spilled: decision !== undefined && decision.wanted !== -1 && decision.wanted !== this.#index,
+      reused: this.#dispatchedAt === -1 ? undefined : this.#reused,
+      requestId,
+      pinned: this.#user === undefined ? undefined : decision?.source,
+    };
+  }
+}
+
+function onResponseClose(this: ServerResponse): void {
+  (this as ResponseWithExchange)[EXCHANGE]!.onClose();
+}
+
+function flushHead(exchange: Exchange): void {
+  exchange.flushHead();
+}
+
+/** HAProxy's letters for a client that left, by what was going on. */
+function abortedIn(phase: Phase): Termination {
+  switch (phase) {
+    case 'queued':
+      return 'CQ';
+    case 'deciding':
+    case 'connecting':
+      return 'CC';
+    case 'waiting':
+      return 'CH';
+    default:
+      return 'CD';
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * What a proxy does with each field of a message, found by one map lookup: names are classified once and remembered
+ * under the exact bytes they came in, so that no name is lower-cased twice.
+ */
+
+export type FieldRole =
+  | 'pass'
+  /** Belongs to one connection (RFC 9110, 7.6.1) and ends here. */
+  | 'hopByHop'
+  | 'connection'
+  | 'host'
+  | 'contentLength'
+  | 'transferEncoding'
+  | 'group'
+  | 'requestId'
+  | 'xForwardedFor'
+  | 'xForwardedProto'
+  | 'xForwardedHost'
+  | 'xForwardedOther'
+  | 'forwarded'
+  | 'via'
+  | 'trailer'
+  | 'accept'
+  | 'upgrade';
+
+/** Hop-by-hop, and `expect`, which is answered here: undici cannot send it. */
+const REQUEST_ROLES: Readonly<Record<string, FieldRole>> = {
+  connection: 'connection',
+  'keep-alive': 'hopByHop',
+  'proxy-connection': 'hopByHop',
+  'proxy-authenticate': 'hopByHop',
+  'proxy-authorization': 'hopByHop',
+  te: 'hopByHop',
+  trailer: 'hopByHop',
+  expect: 'hopByHop',
+  'http2-settings': 'hopByHop',
+  upgrade: 'upgrade',
+  host: 'host',
+  'content-length': 'contentLength',
+  'transfer-encoding': 'transferEncoding',
+  'x-forwarded-for': 'xForwardedFor',
+  'x-forwarded-proto': 'xForwardedProto',
+  'x-forwarded-host': 'xForwardedHost',
+  forwarded: 'forwarded',
+  via: 'via',
+  accept: 'accept',
+};
+
+const RESPONSE_ROLES: Readonly<Record<string, FieldRole>> = {
+  connection: 'connection',
+  'keep-alive': 'hopByHop',
+  'proxy-connection': 'hopByHop',
+  'proxy-authenticate': 'hopByHop',
+  te: 'hopByHop',
+  upgrade: 'hopByHop',
+  trailer: 'trailer',
+  'transfer-encoding': 'transferEncoding',
+  'content-length': 'contentLength',
+};
+
+/** Names a Connection field cannot take away: a client could hide its group, or unsettle framing and provenance. */
+const PROTECTED = new Set([
+  'host',
+  'content-length',
+  'transfer-encoding',
+  'content-type',
+  'content-encoding',
+  'content-range',
+  'authorization',
+  'cookie',
+  'set-cookie',
+  'forwarded',
+  'via',
+]);
+
+/** Spellings remembered at most; clients choose them, so the memory is bounded. */
+const MAX_SPELLINGS = 2048;
+
+export class FieldClassifier {
+  readonly #roles: ReadonlyMap<string, FieldRole>;
+  readonly #spellings = new Map<string, FieldRole>();
+  readonly #protected: ReadonlySet<string>;
+
+  private constructor(roles: Readonly<Record<string, FieldRole>>, own: Readonly<Record<string, FieldRole>>) {
+    this.#roles = new Map([...Object.entries(roles), ...Object.entries(own)]);
+    this.#protected = new Set([...PROTECTED, ...Object.keys(own)]);
+  }
+
+  static forRequests(groupHeader: string, requestId: string): FieldClassifier {
+    return new FieldClassifier(REQUEST_ROLES, {
+      [groupHeader.toLowerCase()]: 'group',
+      [requestId.toLowerCase()]: 'requestId',
+    });
+  }
+
+  static forResponses(requestId: string): FieldClassifier {
+    return new FieldClassifier(RESPONSE_ROLES, { [requestId.toLowerCase()]: 'requestId' });
+  }
+
+  roleOf(name: string): FieldRole {
+    const known = this.#spellings.get(name);
+    if (known !== undefined) return known;
+    const lower = name.toLowerCase();
+    const role = this.#roles.get(lower) ?? (lower.startsWith('x-forwarded-') ? 'xForwardedOther' : 'pass');
+    if (this.#spellings.size >= MAX_SPELLINGS) this.#spellings.clear();
+    this.#spellings.set(name, role);
+    return role;
+  }
+
+  /**
+   * Lower-case names that a Connection field nominates, without those it may not take away; undefined when there are
+   * none, which is nearly always.
+   */
+  nominated(connection: string | undefined): ReadonlySet<string> | undefined {
+    if (connection === undefined || connection === 'keep-alive' || connection === 'close') return undefined;
+    let names: Set<string> | undefined;
+    for (const token of connection.split(',')) {
+      const name = token.trim().toLowerCase();
+      if (name === '' || name === 'close' || name === 'keep-alive') continue;
+      if (this.#protected.has(name) || name.startsWith('x-forwarded-')) continue;
+      names ??= new Set();
+      names.add(name);
+    }
+    return names;
+  }
+}

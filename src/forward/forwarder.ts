@@ -1,0 +1,139 @@
+/**
+ * The forwarding side of one process: the snapshot that requests are decided by, and what all requests share.
+ * Nothing here knows where configuration and endpoints come from; the process that owns it hands them in.
+ */
+import type { Logger } from 'pino';
+import { selectEndpoint } from '../backends/balance.ts';
+import type { BackendEndpoints } from '../backends/endpoint.ts';
+import type { Config } from '../config/schema.ts';
+import type { AccessLog } from '../observe/access-log.ts';
+import { NO_LABEL, type RowCells, type TrafficMetrics } from '../observe/traffic-metrics.ts';
+import type { PinStore } from '../pinning/store.ts';
+import type { PinStores } from '../pinning/stores.ts';
+import { newRotation, type Rotation } from '../routing/split.ts';
+import { compileTable, type Route, type RoutingTable } from '../routing/table.ts';
+import { Deadlines } from './deadlines.ts';
+import { compilePolicy, type ForwardPolicy } from './policy.ts';
+import { type Endpoint, type Upstream, Upstreams } from './upstreams.ts';
+
+export interface ForwarderEdges {
+  readonly log: Logger;
+  readonly accessLog: AccessLog;
+  readonly metrics: TrafficMetrics;
+  readonly pinStores: PinStores;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  /** An endpoint refused or reset a connection; whoever checks it may want to look at once. */
+  readonly onEndpointFailure: (backend: string, address: string, port: number) => void;
+}
+
+/** What one request sees from its head to its end, however many reloads happen meanwhile. */
+export interface Snapshot {
+  readonly table: RoutingTable;
+  readonly policy: ForwardPolicy;
+  /** By backend id. */
+  readonly upstreams: readonly Upstream[];
+  /** By route index. */
+  readonly routes: readonly LiveRoute[];
+}
+
+/** A row of the table with what it needs to be used. */
+export interface LiveRoute {
+  readonly route: Route;
+  readonly upstreams: readonly Upstream[];
+  readonly rotation: Rotation;
+  /** By index in the split. */
+  readonly cells: readonly RowCells[];
+  readonly noBackendCells: RowCells;
+  readonly pinStore: PinStore | undefined;
+  /** By index in the split: whether the backend has an endpoint that may take requests. */
+  readonly usable: (index: number) => boolean;
+}
+
+export class Forwarder {
+  readonly edges: ForwarderEdges;
+  readonly deadlines: Deadlines;
+  /** Cells of requests that never got a route. */
+  readonly unroutedCells: RowCells;
+  snapshot: Snapshot;
+  /** No keep-alive any more: connections end with their next response. */
+  draining = false;
+  readonly #upstreams: Upstreams;
+
+  constructor(config: Config, edges: ForwarderEdges) {
+    this.edges = edges;
+    this.deadlines = new Deadlines(edges.now);
+    this.unroutedCells = edges.metrics.rowCells(NO_LABEL, NO_LABEL);
+    this.#upstreams = new Upstreams(edges.metrics, edges.now);
+    this.snapshot = this.#compile(config, undefined);
+  }
+
+  /** Swaps the snapshot whole. Requests under way keep theirs; unchanged backends keep connections and health. */
+  applyConfig(config: Config): void {
+    this.snapshot = this.#compile(config, this.snapshot);
+    this.edges.accessLog.configure(config.accessLog);
+  }
+
+  applyEndpoints(endpoints: readonly BackendEndpoints[]): void {
+    this.#upstreams.update(this.snapshot.table.config, endpoints);
+    const { table } = this.snapshot;
+    this.edges.metrics.retain({
+      hasRoute: (name) => table.routes.some((route) => route.name === name),
+      hasBackend: (name) => this.#upstreams.hasBackend(name),
+      hasEndpoint: (backend, label) => this.#upstreams.hasEndpoint(backend, label),
+    });
+  }
+
+  /**
+   * The endpoint of `upstream` for a request, by its balancing method.
+   *
+   * @param tried endpoints the request failed on
+   */
+  selectEndpoint(upstream: Upstream, tried: readonly Endpoint[]): Endpoint | undefined {
+    return selectEndpoint(
+      upstream.config.balance,
+      upstream.usable,
+      upstream.rotation++,
+      this.edges.random,
+      tried,
+    );
+  }
+
+  close(): void {
+    this.#upstreams.drain();
+    this.deadlines.close();
+  }
+
+  #compile(config: Config, before: Snapshot | undefined): Snapshot {
+    const table = compileTable(config);
+    const upstreams = this.#upstreams.apply(table);
+    const { metrics, pinStores, random } = this.edges;
+    pinStores.apply(config);
+    const routes = table.routes.map((route): LiveRoute => {
+      const own = route.split.backendIds.map((id) => upstreams[id]!);
+      return {
+        route,
+        upstreams: own,
+        rotation: sameSplit(before, route) ?? newRotation(route.split.weights, random()),
+        cells: route.split.names.map((backend) => metrics.rowCells(route.name, backend)),
+        noBackendCells: metrics.rowCells(route.name, NO_LABEL),
+        pinStore: route.pin === undefined ? undefined : pinStores.of(route.pin),
+        usable: (index) => own[index]!.usable.length > 0,
+      };
+    });
+    return { table, policy: compilePolicy(config), upstreams, routes };
+  }
+}
+
+/** A row whose weights did not change goes on where it stood, or reloads would disturb its exact shares. */
+function sameSplit(before: Snapshot | undefined, route: Route): Rotation | undefined {
+  const earlier = before?.routes.find((live) => live.route.name === route.name);
+  if (earlier === undefined) return undefined;
+  const { names, weights } = earlier.route.split;
+  const same =
+    names.length === route.split.names.length &&
+    names.every((name, i) => name === route.split.names[i] && weights[i] === route.split.weights[i]);
+  return same ? earlier.rotation : undefined;
+}

@@ -1,0 +1,206 @@
+/**
+ * The full lane: `node:http` in, undici out. It takes everything that HTTP/1.x allows and judges it by kept parsers.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { endpointLabel } from '../backends/endpoint.ts';
+import type { Config, ListenAddress } from '../config/schema.ts';
+import { Exchange } from './exchange.ts';
+import type { Forwarder } from './forwarder.ts';
+import { peerOf, rememberPeer } from './peer.ts';
+import { rawAnswer } from './raw-answer.ts';
+import { FAILURES, type FailureReason } from './reasons.ts';
+import { Tunnels } from './tunnel.ts';
+
+/** How long the bytes of a refused connection are read before it ends, so that the client can read the answer. */
+const REFUSAL_LINGER_MS = 500;
+
+export class FullLane {
+  readonly #forwarder: Forwarder;
+  readonly #server: Server;
+  readonly #tunnels: Tunnels;
+  readonly #sockets = new Set<Socket>();
+
+  constructor(forwarder: Forwarder) {
+    this.#forwarder = forwarder;
+    this.#tunnels = new Tunnels(forwarder);
+    const { limits, timeouts } = forwarder.snapshot.table.config;
+    const server = createServer({
+      maxHeaderSize: limits.headSize,
+      // Set explicitly: with requestTimeout 0 it would default to 0, and nothing would stop a slow head.
+      headersTimeout: timeouts.requestHead,
+      // The body has its own deadlines; this one would cut uploads that take long but move.
+      requestTimeout: 0,
+      connectionsCheckingInterval: Math.max(100, Math.min(1_000, timeouts.requestHead / 4)),
+      keepAliveTimeout: timeouts.keepAlive,
+      noDelay: true,
+      // A request without a body skips the life cycle of a readable stream.
+      optimizeEmptyRequests: true,
+      // Any other upgrade is an ordinary request: curl asks for h2c unasked, and HAProxy just answers 200.
+      shouldUpgradeCallback: (req) => this.#mayUpgrade(req),
+    });
+    server.maxHeadersCount = limits.headers;
+    server.maxConnections = limits.connections;
+    server.on('connection', (socket) => this.#onConnection(socket));
+    server.on('drop', () => this.#forwarder.edges.metrics.failures('too_many_connections').value++);
+    server.on('request', (req, res) => this.#onRequest(req, res, false));
+    server.on('checkContinue', (req, res) => this.#onRequest(req, res, true));
+    server.on('checkExpectation', (_req, res: ServerResponse) => {
+      res.writeHead(417, { Connection: 'close', 'Content-Length': '0' }).end();
+    });
+    server.on('connect', (_req, socket) => this.#refuse(socket as Socket, 'method_not_allowed'));
+    server.on('upgrade', (req, socket, head) => this.#onUpgrade(req, socket as Socket, head));
+    server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.#onClientError(error, socket));
+    this.#server = server;
+  }
+
+  get tunnels(): number {
+    return this.#tunnels.size;
+  }
+
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  listen(address: ListenAddress): Promise<{ host: string; port: number }> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen({ host: address.host, port: address.port, backlog: 4096 }, () => {
+        this.#server.removeListener('error', reject);
+        this.#server.on('error', (error) =>
+          this.#forwarder.edges.log.error({ err: error }, 'listener failed'),
+        );
+        const { address: host, port } = this.#server.address() as AddressInfo;
+        resolve({ host, port });
+      });
+    });
+  }
+
+  /** Takes over what a reload may change of the listener. */
+  reconfigure(config: Config): void {
+    this.#server.headersTimeout = config.timeouts.requestHead;
+    this.#server.keepAliveTimeout = config.timeouts.keepAlive;
+  }
+
+  /**
+   * No new connections; those that are open end with their next response, idle ones now.
+   *
+   * @returns when every connection and tunnel has ended
+   */
+  async drain(): Promise<void> {
+    this.#forwarder.draining = true;
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#server.closeIdleConnections();
+    await closed;
+    await this.#tunnels.ended();
+  }
+
+  /** Cuts whatever is left. */
+  destroy(): void {
+    this.#server.close();
+    this.#server.closeAllConnections();
+    this.#tunnels.destroy();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #onConnection(socket: Socket): void {
+    const { metrics, now } = this.#forwarder.edges;
+    rememberPeer(socket, now());
+    metrics.clientConnections.value++;
+    metrics.clientConnectionsTotal.value++;
+    this.#sockets.add(socket);
+    socket.once('close', () => {
+      metrics.clientConnections.value--;
+      this.#sockets.delete(socket);
+    });
+  }
+
+  #onRequest(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): void {
+    const peer = peerOf(req.socket, this.#forwarder.snapshot.policy.trust);
+    const exchange = new Exchange(this.#forwarder, req, res, peer, expectsContinue);
+    try {
+      exchange.run();
+    } catch (error) {
+      this.#forwarder.edges.log.error({ err: error }, 'a request failed unexpectedly');
+      exchange.fail('internal_error');
+    }
+  }
+
+  #mayUpgrade(req: IncomingMessage): boolean {
+    const protocol = req.headers.upgrade?.toLowerCase();
+    return protocol !== undefined && this.#forwarder.snapshot.policy.upgrades.has(protocol);
+  }
+
+  #onUpgrade(req: IncomingMessage, socket: Socket, head: Buffer): void {
+    const peer = peerOf(socket, this.#forwarder.snapshot.policy.trust);
+    this.#tunnels.open(req, socket, head, peer);
+  }
+
+  /** llhttp refused the bytes, or the head did not come in time. There is no request: the answer is written raw. */
+  #onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+    const client = socket as Socket;
+    if (error.code === 'ECONNRESET' || error.code === 'EPIPE' || !client.writable) {
+      client.destroy();
+      return;
+    }
+    const reason: FailureReason =
+      error.code === 'HPE_HEADER_OVERFLOW'
+        ? 'head_too_large'
+        : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+          ? 'request_timeout'
+          : 'bad_request';
+    // A connection on which nothing was ever asked just ends, as with HAProxy's `option http-ignore-probes`.
+    if (reason === 'request_timeout' && client.bytesRead === 0) {
+      client.destroy();
+      return;
+    }
+    this.#refuse(client, reason, error.code?.startsWith('HPE_') ? `(${error.code})` : undefined);
+  }
+
+  #refuse(socket: Socket, reason: FailureReason, detail?: string): void {
+    const { accessLog, log, metrics, now } = this.#forwarder.edges;
+    const { policy } = this.#forwarder.snapshot;
+    const requestId = randomUUID();
+    const { status, termination } = FAILURES[reason];
+    const answer = rawAnswer(reason, undefined, requestId, policy.requestIdField, detail);
+    metrics.failures(reason).value++;
+    this.#forwarder.unroutedCells.record('', status, 0, -1);
+    const peer = peerOf(socket, policy.trust);
+    log.debug({ client: endpointLabel(peer.address, peer.port), reason, detail }, 'request refused');
+    accessLog.write({
+      client: endpointLabel(peer.address, peer.port),
+      method: '<BADREQ>',
+      path: '',
+      host: undefined,
+      protocol: '',
+      group: undefined,
+      route: undefined,
+      backend: undefined,
+      endpoint: undefined,
+      status,
+      bytesIn: 0,
+      bytesOut: answer.length,
+      headMs: undefined,
+      queueMs: undefined,
+      connectMs: undefined,
+      responseMs: undefined,
+      totalMs: peer.requests === 0 ? now() - peer.acceptedAt : undefined,
+      termination,
+      reason,
+      retries: 0,
+      redispatched: false,
+      spilled: false,
+      reused: undefined,
+      requestId,
+      pinned: undefined,
+    });
+    socket.on('error', () => {});
+    socket.end(answer);
+    // Closing at once, with bytes unread, would reset the connection under the answer.
+    socket.resume();
+    setTimeout(() => socket.destroy(), REFUSAL_LINGER_MS).unref();
+  }
+}

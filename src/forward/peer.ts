@@ -1,0 +1,64 @@
+/** The other end of a client connection, and whether the configuration trusts what it says. */
+import { BlockList, isIPv6, type Socket } from 'node:net';
+
+const PEER = Symbol('peer');
+
+export interface Peer {
+  readonly address: string;
+  readonly port: number;
+  /** When the connection was accepted, clock milliseconds. */
+  readonly acceptedAt: number;
+  /** Requests seen on the connection. */
+  requests: number;
+  /** The list that `trusted` was looked up in: a reload may bring another. */
+  trustList: TrustList | undefined;
+  trusted: boolean;
+}
+
+interface SocketWithPeer extends Socket {
+  [PEER]?: Peer;
+}
+
+/** Address ranges, looked up once per connection. */
+export class TrustList {
+  readonly #list = new BlockList();
+  readonly empty: boolean;
+
+  constructor(cidrs: readonly string[]) {
+    this.empty = cidrs.length === 0;
+    for (const cidr of cidrs) {
+      const [address = '', bits] = cidr.split('/');
+      const family = isIPv6(address) ? 'ipv6' : 'ipv4';
+      if (bits === undefined) this.#list.addAddress(address, family);
+      else this.#list.addSubnet(address, Number(bits), family);
+    }
+  }
+
+  has(address: string): boolean {
+    return this.#list.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+  }
+}
+
+export function rememberPeer(socket: Socket, now: number): void {
+  const address = socket.remoteAddress ?? '';
+  (socket as SocketWithPeer)[PEER] = {
+    // A dual-stack listener shows IPv4 peers as ::ffff:10.0.0.1; rules and upstreams expect 10.0.0.1.
+    address: address.startsWith('::ffff:') ? address.slice(7) : address,
+    port: socket.remotePort ?? 0,
+    acceptedAt: now,
+    requests: 0,
+    trustList: undefined,
+    trusted: false,
+  };
+}
+
+/** The peer of a socket that `rememberPeer` has seen. */
+export function peerOf(socket: Socket, trust: TrustList): Peer {
+  const peer = (socket as SocketWithPeer)[PEER];
+  if (peer === undefined) throw new Error('the connection was not announced');
+  if (peer.trustList !== trust) {
+    peer.trustList = trust;
+    peer.trusted = !trust.empty && trust.has(peer.address);
+  }
+  return peer;
+}

@@ -1,0 +1,161 @@
+/**
+ * The body of a request on its way to the upstream.
+ *
+ * undici never gets the server's own request stream: it destroys its body when a response ends early, and with it the
+ * client's connection. It gets a stand-in for each attempt; what the client has sent so far is kept, up to a bound, so
+ * that a second attempt can begin at the first byte again.
+ */
+import { EventEmitter } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+
+export interface RequestBodyEvents {
+  /** Bytes have come from the client. Returns false to stop: the body is too large. */
+  onChunk(length: number): boolean;
+  /** The first attempt wants to read: the moment for `100 Continue`. */
+  onWanted(): void;
+}
+
+export class RequestBody {
+  readonly #req: IncomingMessage;
+  readonly #events: RequestBodyEvents;
+  readonly #keepLimit: number;
+  #kept: Buffer[] | undefined = [];
+  #keptBytes = 0;
+  #source: BodySource | undefined;
+  #attached = false;
+  /** Bytes received from the client. */
+  received = 0;
+  ended = false;
+
+  /** @param keepLimit bytes kept for another attempt; 0: none */
+  constructor(req: IncomingMessage, keepLimit: number, events: RequestBodyEvents) {
+    this.#req = req;
+    this.#keepLimit = keepLimit;
+    this.#events = events;
+  }
+
+  /** Whether all that was received is still here, so that another attempt could send it. */
+  get replayable(): boolean {
+    return this.#kept !== undefined;
+  }
+
+  /** Whether the client waits for the upstream to read on. */
+  get paused(): boolean {
+    return this.#req.isPaused();
+  }
+
+  /** A stand-in for the next attempt; the one before gets nothing any more. */
+  open(): BodySource {
+    this.#source?.detach();
+    this.#source = new BodySource(this);
+    return this.#source;
+  }
+
+  /** No attempt wants the rest. */
+  abandon(): void {
+    this.#source?.detach();
+    this.#source = undefined;
+    this.#kept = undefined;
+  }
+
+  /** Called by a source that begins to read. */
+  start(source: BodySource): void {
+    if (source !== this.#source) return;
+    if (this.#kept !== undefined) for (const chunk of this.#kept) source.emit('data', chunk);
+    if (this.ended) {
+      source.finish();
+      return;
+    }
+    if (!this.#attached) {
+      this.#attached = true;
+      this.#events.onWanted();
+      this.#req.on('data', (chunk: Buffer) => this.#onData(chunk));
+      this.#req.on('end', () => this.#onEnd());
+    }
+    this.#req.resume();
+  }
+
+  pause(source: BodySource): void {
+    if (source === this.#source && !this.ended) this.#req.pause();
+  }
+
+  resume(source: BodySource): void {
+    if (source === this.#source && !this.ended) this.#req.resume();
+  }
+
+  #onData(chunk: Buffer): void {
+    this.received += chunk.length;
+    if (!this.#events.onChunk(chunk.length)) return;
+    if (this.#kept !== undefined) {
+      this.#keptBytes += chunk.length;
+      if (this.#keptBytes > this.#keepLimit) this.#kept = undefined;
+      else this.#kept.push(chunk);
+    }
+    this.#source?.emit('data', chunk);
+  }
+
+  #onEnd(): void {
+    this.ended = true;
+    this.#source?.finish();
+  }
+}
+
+/** What undici takes for a readable stream: it asks for `pipe` and `on`, and may destroy it. */
+export class BodySource extends EventEmitter {
+  readonly #body: RequestBody;
+  #started = false;
+  destroyed = false;
+  readableEnded = false;
+  closed = false;
+  errored: Error | null = null;
+
+  constructor(body: RequestBody) {
+    super();
+    this.#body = body;
+    // A destroyed attempt may still be told of its error; without a listener that would end the process.
+    super.on('error', () => {});
+  }
+
+  pipe(): never {
+    throw new Error('a request body is read by its data events alone');
+  }
+
+  pause(): this {
+    this.#body.pause(this);
+    return this;
+  }
+
+  resume(): this {
+    if (this.#started) this.#body.resume(this);
+    else {
+      this.#started = true;
+      // Not at once: undici attaches its last listeners after the first call of resume().
+      queueMicrotask(() => {
+        if (!this.destroyed) this.#body.start(this);
+      });
+    }
+    return this;
+  }
+
+  finish(): void {
+    if (this.destroyed || this.readableEnded) return;
+    this.readableEnded = true;
+    this.emit('end');
+  }
+
+  detach(): void {
+    this.destroyed = true;
+    this.removeAllListeners('data');
+  }
+
+  destroy(error?: Error): this {
+    if (this.destroyed && this.closed) return this;
+    this.destroyed = true;
+    this.errored ??= error ?? null;
+    if (!this.closed) {
+      this.closed = true;
+      queueMicrotask(() => this.emit('close'));
+    }
+    return this;
+  }
+}

@@ -1,0 +1,230 @@
+/**
+ * Reads the head of a request as `node:http` parsed it: refuses what llhttp lets pass and a proxy must not, takes the
+ * facts that routing needs, and writes the fields for the upstream, all in one pass.
+ */
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { readGroup } from '../routing/group.ts';
+import type { RequestFacts } from '../routing/match.ts';
+import type { Peer } from './peer.ts';
+import type { ForwardPolicy } from './policy.ts';
+import type { FailureReason } from './reasons.ts';
+
+export interface RequestHead {
+  readonly facts: RequestFacts;
+  /** Flat list for the upstream. Host comes first; its value is '' when the client sent none (HTTP/1.0). */
+  readonly upstreamHeaders: string[];
+  readonly requestId: string;
+  readonly accept: string | undefined;
+  readonly hasBody: boolean;
+  /** Bytes; -1 when the body is chunked. */
+  readonly contentLength: number;
+  /** Why the request is refused, and what a person may want to know of it. */
+  readonly refusal: FailureReason | undefined;
+  readonly refusalDetail: string | undefined;
+}
+
+/** Request ids from trusted peers are kept when they are of this form; others could break a log line. */
+const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
+
+const NO_HEADERS: readonly string[] = [];
+
+export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, peer: Peer): RequestHead {
+  const raw = req.rawHeaders;
+  const fields = policy.requestFields;
+  const trusted = peer.trusted;
+  const takesGroup = trusted || !policy.groupNeedsTrust;
+  const nominated = fields.nominated(req.headers.connection);
+  const headers: string[] = ['Host', ''];
+
+  let refusal: FailureReason | undefined;
+  let detail: string | undefined;
+  let host: string | undefined;
+  let transferEncoding: string | undefined;
+  let contentLength = 0;
+  let group: string | undefined;
+  let moreGroups: string[] | undefined;
+  let requestId: string | undefined;
+  let accept: string | undefined;
+  let forwardedFor: string | undefined;
+  let forwardedProto: string | undefined;
+  let forwardedHost: string | undefined;
+
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i]!;
+    const value = raw[i + 1]!;
+    switch (fields.roleOf(name)) {
+      case 'pass':
+        if (nominated?.has(name.toLowerCase())) continue;
+        break;
+      case 'hopByHop':
+      case 'connection':
+      case 'upgrade':
+        continue;
+      case 'host':
+        if (host !== undefined && host !== value) {
+          refusal = 'host_mismatch';
+          detail = 'It has two Host fields.';
+        }
+        host = value;
+        continue;
+      case 'contentLength':
+        contentLength = Number(value);
+        break;
+      case 'transferEncoding':
+        transferEncoding = transferEncoding === undefined ? value : `${transferEncoding}, ${value}`;
+        continue;
+      case 'group':
+        if (!takesGroup) continue;
+        if (group === undefined) group = value;
+        else {
+          moreGroups ??= [group];
+          moreGroups.push(value);
+        }
+        break;
+      case 'requestId':
+        if (trusted && requestId === undefined && REQUEST_ID.test(value)) requestId = value;
+        continue;
+      case 'xForwardedFor':
+        if (trusted) forwardedFor = forwardedFor === undefined ? value : `${forwardedFor}, ${value}`;
+        continue;
+      case 'xForwardedProto':
+        if (trusted) forwardedProto ??= value;
+        continue;
+      case 'xForwardedHost':
+        if (trusted) forwardedHost ??= value;
+        continue;
+      case 'xForwardedOther':
+      case 'forwarded':
+        if (!trusted) continue;
+        break;
+      case 'accept':
+        accept ??= value;
+        break;
+    }
+    headers.push(name, value);
+  }
+
+  // `transfer-encoding` in any form but `chunked` cannot be forwarded: the coding would have to be undone first.
+  if (transferEncoding !== undefined) {
+    contentLength = -1;
+    if (req.httpVersionMinor === 0 && req.httpVersionMajor === 1) {
+      refusal = 'bad_request';
+      detail = 'Transfer-Encoding has no meaning in HTTP/1.0.';
+    } else if (transferEncoding.trim().toLowerCase() !== 'chunked') {
+      refusal = 'unsupported_encoding';
+    }
+  }
+  // llhttp takes `GET /path` without a version for HTTP/0.9.
+  if (req.httpVersionMajor !== 1) {
+    refusal = 'bad_request';
+    detail = 'Only HTTP/1.0 and HTTP/1.1 are understood.';
+  }
+
+  let path = req.url ?? '';
+  if (path.charCodeAt(0) !== 0x2f) {
+    const target = originForm(path, host, req.method ?? '');
+    if (typeof target === 'string') path = target;
+    else {
+      refusal ??= target.refusal;
+      detail ??= target.detail;
+    }
+  }
+  if (path.includes('#')) {
+    refusal ??= 'bad_request';
+    detail ??= 'The request target has a fragment.';
+  }
+
+  headers[1] = host ?? '';
+  if (requestId === undefined) requestId = randomUUID();
+  headers.push(policy.requestIdField, requestId);
+  if (policy.xForwarded) {
+    headers.push(
+      'X-Forwarded-For',
+      forwardedFor === undefined ? peer.address : `${forwardedFor}, ${peer.address}`,
+      'X-Forwarded-Proto',
+      forwardedProto ?? 'http',
+    );
+    const seenHost = forwardedHost ?? host;
+    if (seenHost !== undefined && seenHost !== '') headers.push('X-Forwarded-Host', seenHost);
+  }
+  if (policy.forwarded) headers.push('Forwarded', forwardedElement(peer.address, host));
+  if (policy.via !== undefined) headers.push('Via', policy.via);
+
+  let groupValue = '';
+  let groups: readonly string[] | undefined;
+  if (group !== undefined) {
+    if (moreGroups === undefined && !group.includes(',')) groupValue = group.trim().toLowerCase();
+    else {
+      const reading = readGroup(moreGroups ?? [group]);
+      if (reading.kind === 'one') groupValue = reading.group;
+      else if (reading.kind === 'several') {
+        if (policy.ambiguousGroup === 'reject') refusal ??= 'ambiguous_group';
+        else if (policy.ambiguousGroup === 'any') {
+          groups = reading.groups;
+          groupValue = reading.groups[0]!;
+        } else dropGroup(headers, fields);
+      }
+    }
+  }
+
+  return {
+    facts: {
+      method: req.method ?? '',
+      path,
+      host: host === undefined ? '' : withoutPort(host),
+      group: groupValue,
+      groups,
+      rawHeaders: refusal === undefined ? raw : NO_HEADERS,
+    },
+    upstreamHeaders: headers,
+    requestId,
+    accept,
+    hasBody: contentLength !== 0,
+    contentLength,
+    refusal,
+    refusalDetail: detail,
+  };
+}
+
+/** Absolute form (RFC 9112, 3.2.2) of the host that Host names → origin form; anything else is refused. */
+function originForm(
+  target: string,
+  host: string | undefined,
+  method: string,
+): string | { refusal: FailureReason; detail: string } {
+  if (target === '*' && method === 'OPTIONS') return target;
+  const match = /^http:\/\/([^/?#]*)(.*)$/is.exec(target);
+  if (match === null) {
+    return { refusal: 'bad_request', detail: 'The request target must begin with /.' };
+  }
+  const authority = match[1]!;
+  if (authority === '' || authority.includes('@') || host === undefined || !sameAuthority(authority, host)) {
+    return { refusal: 'host_mismatch', detail: 'The request target names another host than the Host field.' };
+  }
+  const rest = match[2]!;
+  return rest.startsWith('/') ? rest : `/${rest}`;
+}
+
+function sameAuthority(a: string, b: string): boolean {
+  return a.toLowerCase().replace(/:80$/, '') === b.toLowerCase().replace(/:80$/, '');
+}
+
+function withoutPort(host: string): string {
+  const lower = host.toLowerCase();
+  const colon = lower.lastIndexOf(':');
+  return colon > lower.lastIndexOf(']') ? lower.slice(0, colon) : lower;
+}
+
+/** One element of Forwarded (RFC 7239, 4): IPv6 addresses and ports need quotes. */
+function forwardedElement(address: string, host: string | undefined): string {
+  const by = address.includes(':') ? `for="[${address}]"` : `for=${address}`;
+  const named = host === undefined || host === '' ? '' : `;host="${host.replace(/["\\]/g, '')}"`;
+  return `${by}${named};proto=http`;
+}
+
+function dropGroup(headers: string[], fields: ForwardPolicy['requestFields']): void {
+  for (let i = headers.length - 2; i >= 0; i -= 2) {
+    if (fields.roleOf(headers[i]!) === 'group') headers.splice(i, 2);
+  }
+}

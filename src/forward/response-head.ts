@@ -1,0 +1,69 @@
+/** Writes the head of an upstream's response for the client. */
+import type { ForwardPolicy } from './policy.ts';
+
+export interface ResponseHead {
+  /** Flat list; Content-Length, where there is one, comes last. */
+  readonly headers: string[];
+  /** As sent by the upstream; undefined when there is none. */
+  readonly contentLength: number | undefined;
+}
+
+/**
+ * @param rawHeaders names and values as undici read them off the wire: order, case and bytes are kept
+ * @param trailers   whether trailers can be passed on, and with them the field that announces them
+ */
+export function buildResponseHead(
+  rawHeaders: readonly Buffer[],
+  status: number,
+  connection: string | undefined,
+  policy: ForwardPolicy,
+  requestId: string,
+  trailers: boolean,
+): ResponseHead {
+  const fields = policy.responseFields;
+  const nominated = fields.nominated(connection);
+  const headers: string[] = [];
+  let contentLength: string | undefined;
+  let announced: string | undefined;
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!.toString('latin1');
+    const role = fields.roleOf(name);
+    if (role === 'contentLength') contentLength = rawHeaders[i + 1]!.toString('latin1');
+    else if (role === 'trailer') announced = rawHeaders[i + 1]!.toString('latin1');
+    else if (role === 'pass' || role === 'xForwardedOther') {
+      if (nominated?.has(name.toLowerCase())) continue;
+      headers.push(name, rawHeaders[i + 1]!.toString('latin1'));
+    }
+  }
+  headers.push(policy.requestIdField, requestId);
+  if (policy.via !== undefined) headers.push('Via', policy.via);
+  if (status === 204) contentLength = undefined;
+  // Before Content-Length, Node takes the bytes of Content-Disposition for UTF-8 and garbles or refuses them.
+  if (contentLength !== undefined) headers.push('Content-Length', contentLength);
+  else if (announced !== undefined && trailers) headers.push('Trailer', announced);
+  return { headers, contentLength: contentLength === undefined ? undefined : Number(contentLength) };
+}
+
+/** Fields that must not come as trailers (RFC 9110, 6.5.1): framing, routing, authentication. */
+const NO_TRAILERS = new Set([
+  'content-length',
+  'transfer-encoding',
+  'host',
+  'trailer',
+  'connection',
+  'authorization',
+  'set-cookie',
+  'content-encoding',
+  'content-type',
+  'content-range',
+]);
+
+/** Trailers that may be passed on, in order. */
+export function passableTrailers(raw: readonly Buffer[]): [string, string][] {
+  const trailers: [string, string][] = [];
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = raw[i]!.toString('latin1');
+    if (!NO_TRAILERS.has(name.toLowerCase())) trailers.push([name, raw[i + 1]!.toString('latin1')]);
+  }
+  return trailers;
+}

@@ -1,0 +1,43 @@
+/** What an error of an attempt means. Codes and names are undici's and the kernel's. */
+import type { FailureReason } from './reasons.ts';
+
+/** RFC 9110, 9.2.2; QUERY is safe by its definition. */
+const IDEMPOTENT = new Set([
+  'GET',
+  'HEAD',
+  'OPTIONS',
+  'PUT',
+  'DELETE',
+  'TRACE',
+  'QUERY',
+  'PROPFIND',
+  'SEARCH',
+]);
+
+export function isIdempotent(method: string): boolean {
+  return IDEMPOTENT.has(method);
+}
+
+/**
+ * @param connected  the request had begun to be sent
+ * @param responding the head of the response had come
+ */
+export function failureOf(error: Error, connected: boolean, responding: boolean): FailureReason {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === 'CONNECT_TIMEOUT') return 'connect_timeout';
+  // undici refuses what it cannot send before it touches a socket; sending it again would change nothing.
+  if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') return 'bad_request';
+  if (!connected) return 'connect_failed';
+  if (responding) return isResponseFault(error, code) ? 'bad_response' : 'upstream_truncated';
+  return isResponseFault(error, code) ? 'bad_response' : 'upstream_reset';
+}
+
+function isResponseFault(error: Error, code: string | undefined): boolean {
+  return (
+    error.name === 'HTTPParserError' ||
+    code === 'UND_ERR_HEADERS_OVERFLOW' ||
+    code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH' ||
+    code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE' ||
+    (code === 'UND_ERR_SOCKET' && (error.message === 'bad response' || error.message === 'bad upgrade'))
+  );
+}

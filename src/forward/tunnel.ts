@@ -1,0 +1,411 @@
+/**
+ * WebSockets and other upgrades, carried by http-proxy-3.
+ *
+ * http-proxy-3 rewrites paths, joins fields, dies of some targets and takes no upgrade but `websocket`; so it sees a
+ * stand-in for the request, over a connection that is made here (with redispatch and deadlines of our own), and what
+ * it would send is replaced by the bytes of the client before they leave. What it does is the upgrade itself: the
+ * handshake with the upstream, the 101, and the two pipes.
+ */
+import { Agent, type ClientRequest, type IncomingMessage } from 'node:http';
+import { connect as connectTcp, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { connect as connectTls } from 'node:tls';
+import { createProxyServer } from 'http-proxy-3';
+import { endpointLabel } from '../backends/endpoint.ts';
+import { identifyUser } from '../pinning/identity.ts';
+import { type Decision, decide } from '../routing/decide.ts';
+import { matchRoute } from '../routing/match.ts';
+import { drawAtRandom } from '../routing/split.ts';
+import type { Timed } from './deadlines.ts';
+import type { Forwarder, LiveRoute, Snapshot } from './forwarder.ts';
+import type { Peer } from './peer.ts';
+import { decidePinned } from './pinned-decision.ts';
+import { rawAnswer } from './raw-answer.ts';
+import { FAILURES, type FailureReason } from './reasons.ts';
+import { type RequestHead, readRequestHead } from './request-head.ts';
+import { buildResponseHead } from './response-head.ts';
+import type { Endpoint } from './upstreams.ts';
+
+/** What http-proxy-3 reads of a request. */
+interface RequestStandIn {
+  readonly tunnel: Tunnel;
+  readonly method: 'GET';
+  readonly url: '/';
+  readonly httpVersion: '1.1';
+  readonly httpVersionMajor: 1;
+  readonly headers: { readonly upgrade: 'websocket'; readonly connection: 'Upgrade' };
+  readonly socket: Socket;
+  readonly connection: Socket;
+}
+
+type ProxyServer = ReturnType<typeof createProxyServer>;
+
+export class Tunnels {
+  readonly #forwarder: Forwarder;
+  readonly #open = new Set<Tunnel>();
+  readonly #proxy: ProxyServer;
+  #whenEnded: (() => void) | undefined;
+
+  constructor(forwarder: Forwarder) {
+    this.#forwarder = forwarder;
+    this.#proxy = createProxyServer({});
+    this.#proxy.on('proxyReqWs', (request: ClientRequest, standIn: unknown) => {
+      (standIn as RequestStandIn).tunnel.onUpstreamRequest(request);
+    });
+    // Errors come to the callback of each tunnel; without a listener some would be thrown.
+    this.#proxy.on('error', () => {});
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  open(req: IncomingMessage, socket: Socket, head: Buffer, peer: Peer): void {
+    const tunnel = new Tunnel(this.#forwarder, this.#proxy, req, socket, head, peer, () => {
+      this.#open.delete(tunnel);
+      if (this.#open.size === 0) this.#whenEnded?.();
+    });
+    this.#open.add(tunnel);
+    tunnel.run();
+  }
+
+  /** Resolves when no tunnel is open any more. */
+  ended(): Promise<void> {
+    if (this.#open.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#whenEnded = resolve;
+    });
+  }
+
+  destroy(): void {
+    for (const tunnel of this.#open) tunnel.destroy();
+  }
+}
+
+class Tunnel implements Timed {
+  readonly #forwarder: Forwarder;
+  readonly #proxy: ProxyServer;
+  readonly #snapshot: Snapshot;
+  readonly #req: IncomingMessage;
+  readonly #client: Socket;
+  readonly #clientHead: Buffer;
+  readonly #peer: Peer;
+  readonly #head: RequestHead;
+  readonly #onEnd: () => void;
+  readonly #startedAt: number;
+  readonly #tried: Endpoint[] = [];
+
+  deadline = Number.POSITIVE_INFINITY;
+  nextTimed: Timed | undefined = undefined;
+  previousTimed: Timed | undefined = undefined;
+
+  #live: LiveRoute | undefined;
+  #index = -1;
+  #endpoint: Endpoint | undefined;
+  #upstream: Socket | undefined;
+  #request: ClientRequest | undefined;
+  #status = 0;
+  #reason: FailureReason | undefined;
+  #retries = 0;
+  #connectMs = -1;
+  #responseMs = -1;
+  #dispatchedAt = -1;
+  #user: string | undefined;
+  #decision: Decision | undefined;
+  #ended = false;
+
+  constructor(
+    forwarder: Forwarder,
+    proxy: ProxyServer,
+    req: IncomingMessage,
+    client: Socket,
+    clientHead: Buffer,
+    peer: Peer,
+    onEnd: () => void,
+  ) {
+    this.#forwarder = forwarder;
+    this.#proxy = proxy;
+    this.#snapshot = forwarder.snapshot;
+    this.#req = req;
+    this.#client = client;
+    this.#clientHead = clientHead;
+    this.#peer = peer;
+    this.#head = readRequestHead(req, this.#snapshot.policy, peer);
+    this.#onEnd = onEnd;
+    this.#startedAt = forwarder.edges.now();
+    peer.requests++;
+    client.on('error', () => {});
+    client.once('close', () => this.#end());
+  }
+
+  run(): void {
+    this.#forwarder.deadlines.add(this);
+    const refusal = this.#refusal();
+    if (refusal !== undefined) {
+      this.#fail(refusal.reason, refusal.detail);
+      return;
+    }
+    const { table, routes } = this.#snapshot;
+    const { facts } = this.#head;
+    const live = routes[matchRoute(table, facts).index]!;
+    this.#live = live;
+    if (live.route.pin === undefined) {
+      this.#begin(decide(live.route, undefined, undefined, live.usable, live.rotation));
+      return;
+    }
+    this.#user = identifyUser(live.route.pin, facts.rawHeaders);
+    decidePinned(live, this.#user, this.#forwarder.edges.metrics, (decision) => this.#begin(decision));
+  }
+
+  #refusal(): { reason: FailureReason; detail: string | undefined } | undefined {
+    const { facts, refusal, refusalDetail, hasBody } = this.#head;
+    if (refusal !== undefined) return { reason: refusal, detail: refusalDetail };
+    if (facts.method !== 'GET' || hasBody || facts.path === '*') {
+      return { reason: 'bad_request', detail: 'An upgrade needs the method GET and no body.' };
+    }
+    const websocket = this.#req.headers.upgrade?.toLowerCase() === 'websocket';
+    if (websocket && this.#req.headers['sec-websocket-key'] === undefined) {
+      return { reason: 'bad_request', detail: 'A WebSocket needs the field Sec-WebSocket-Key.' };
+    }
+    return undefined;
+  }
+
+  #begin(decision: Decision): void {
+    if (this.#ended) return;
+    this.#decision = decision;
+    if (decision.index === -1) this.#fail('no_endpoint');
+    else this.#connect(decision.index);
+  }
+
+  #connect(index: number): void {
+    const live = this.#live!;
+    const upstream = live.upstreams[index]!;
+    const endpoint = this.#forwarder.selectEndpoint(upstream, this.#tried);
+    if (endpoint === undefined) {
+      this.#fail('no_endpoint');
+      return;
+    }
+    this.#index = index;
+    this.#endpoint = endpoint;
+    endpoint.cells.requests.value++;
+    const { timeouts } = this.#snapshot.table.config;
+    const startedAt = this.#forwarder.edges.now();
+    const target = { host: endpoint.address, port: endpoint.port, noDelay: true };
+    const secure = upstream.scheme === 'https';
+    const socket = secure
+      ? connectTls({ ...target, servername: upstream.config.url.host, ALPNProtocols: ['http/1.1'] })
+      : connectTcp(target);
+    this.#upstream = socket;
+    const timer = setTimeout(() => socket.destroy(new Error('timed out')), timeouts.connect);
+    const onError = (error: Error) => {
+      clearTimeout(timer);
+      this.#onConnectError(error.message === 'timed out' ? 'connect_timeout' : 'connect_failed');
+    };
+    socket.once('error', onError);
+    socket.once(secure ? 'secureConnect' : 'connect', () => {
+      clearTimeout(timer);
+      socket.removeListener('error', onError);
+      socket.on('error', () => {});
+      if (this.#ended) {
+        socket.destroy();
+        return;
+      }
+      this.#connectMs = this.#forwarder.edges.now() - startedAt;
+      this.#handshake(socket);
+    });
+  }
+
+  /** Nothing was sent, so any endpoint may be tried next. */
+  #onConnectError(reason: FailureReason): void {
+    if (this.#ended) return;
+    const { edges } = this.#forwarder;
+    const { upstreams, route } = this.#live!;
+    const endpoint = this.#endpoint!;
+    const { cells, name } = upstreams[this.#index]!;
+    cells.errors(reason).value++;
+    endpoint.cells.errors.value++;
+    edges.onEndpointFailure(name, endpoint.address, endpoint.port);
+    this.#tried.push(endpoint);
+    const untried = (index: number) => upstreams[index]!.usable.some((other) => !this.#tried.includes(other));
+    const index = untried(this.#index)
+      ? this.#index
+      : drawAtRandom(route.split.weights, edges.random(), untried);
+    if (index === -1 || this.#retries >= this.#snapshot.policy.retryAttempts) {
+      this.#fail(reason);
+      return;
+    }
+    this.#retries++;
+    cells.retries(reason).value++;
+    cells.redispatches.value++;
+    this.#connect(index);
+  }
+
+  #handshake(upstream: Socket): void {
+    const { now } = this.#forwarder.edges;
+    this.#dispatchedAt = now();
+    this.deadline = this.#dispatchedAt + this.#live!.route.responseHeadTimeout;
+    const agent = new Agent();
+    agent.createConnection = () => upstream;
+    const standIn: RequestStandIn = {
+      tunnel: this,
+      method: 'GET',
+      url: '/',
+      httpVersion: '1.1',
+      httpVersionMajor: 1,
+      headers: { upgrade: 'websocket', connection: 'Upgrade' },
+      socket: this.#client,
+      connection: this.#client,
+    };
+    this.#proxy.ws(
+      standIn as unknown as IncomingMessage,
+      this.#client,
+      this.#clientHead,
+      // The connection is ours and speaks TLS already where it must: for http-proxy-3 it is plain.
+      { target: { protocol: 'http:', host: 'upstream', port: 80 }, agent },
+      () => this.#fail(this.#status === 0 ? 'upstream_reset' : 'tunnel_failed'),
+    );
+    // A refusal of the upgrade is an ordinary response; http-proxy-3 would pass its hop-by-hop fields on.
+    this.#request!.removeAllListeners('response');
+    this.#request!.once('response', (response) => this.#passRefusal(response));
+  }
+
+  /** http-proxy-3 has made its request: the client's own target and fields take the place of what it wrote. */
+  onUpstreamRequest(request: ClientRequest): void {
+    this.#request = request;
+    request.path = this.#head.facts.path;
+    for (const name of request.getHeaderNames()) request.removeHeader(name);
+    const { upstreamHeaders } = this.#head;
+    const authority = this.#live!.upstreams[this.#index]!.config.url.authority;
+    for (let i = 0; i < upstreamHeaders.length; i += 2) {
+      const name = upstreamHeaders[i]!;
+      const value = upstreamHeaders[i + 1]!;
+      if (i === 0) request.setHeader(name, value === '' ? authority : value);
+      else request.appendHeader(name, value);
+    }
+    request.setHeader('Connection', 'Upgrade');
+    request.setHeader('Upgrade', this.#req.headers.upgrade!);
+    request.once('upgrade', (response: IncomingMessage, socket: Duplex) =>
+      this.#onUpgraded(response, socket),
+    );
+  }
+
+  #onUpgraded(response: IncomingMessage, upstream: Duplex): void {
+    const { edges } = this.#forwarder;
+    this.#status = response.statusCode ?? 101;
+    this.#responseMs = edges.now() - this.#dispatchedAt;
+    this.deadline = Number.POSITIVE_INFINITY;
+    const { cells } = this.#live!.upstreams[this.#index]!;
+    cells.tunnels.value++;
+    this.#endpoint!.inFlight++;
+    upstream.once('close', () => {
+      cells.tunnels.value--;
+      this.#endpoint!.inFlight--;
+      this.#client.destroySoon();
+    });
+    // Bytes in either direction pass the client's socket, so its timer sees them all. Set a turn later:
+    // http-proxy-3 clears it when it sets the sockets up.
+    setImmediate(() => {
+      this.#client.setTimeout(this.#snapshot.policy.tunnelTimeout, () => this.destroy());
+    });
+  }
+
+  #passRefusal(response: IncomingMessage): void {
+    this.#status = response.statusCode ?? 502;
+    this.#responseMs = this.#forwarder.edges.now() - this.#dispatchedAt;
+    this.deadline = Number.POSITIVE_INFINITY;
+    const raw = response.rawHeaders.map((text) => Buffer.from(text, 'latin1'));
+    const { headers } = buildResponseHead(
+      raw,
+      this.#status,
+      response.headers.connection,
+      this.#snapshot.policy,
+      this.#head.requestId,
+      false,
+    );
+    let text = `HTTP/1.1 ${this.#status} ${response.statusMessage ?? ''}\r\n`;
+    for (let i = 0; i < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\r\n`;
+    // The end of the connection marks the end of the body, whatever framing the upstream used.
+    this.#client.write(`${text}Connection: close\r\n\r\n`, 'latin1');
+    response.pipe(this.#client);
+  }
+
+  onDeadline(): void {
+    this.#fail('response_timeout');
+  }
+
+  destroy(): void {
+    this.#upstream?.destroy();
+    this.#client.destroy();
+  }
+
+  #fail(reason: FailureReason, detail?: string): void {
+    if (this.#ended || this.#reason !== undefined) return;
+    this.#reason = reason;
+    const { metrics } = this.#forwarder.edges;
+    metrics.failures(reason).value++;
+    if (this.#status === 0) {
+      this.#status = FAILURES[reason].status;
+      const { accept, requestId } = this.#head;
+      const { requestIdField } = this.#snapshot.policy;
+      this.#client.end(rawAnswer(reason, accept, requestId, requestIdField, detail));
+    }
+    this.#upstream?.destroy();
+    this.#client.destroySoon();
+  }
+
+  /** The client's connection is closed. */
+  #end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#upstream?.destroy();
+    this.#forwarder.deadlines.remove(this);
+    this.#record();
+    this.#onEnd();
+  }
+
+  #record(): void {
+    const { accessLog, now } = this.#forwarder.edges;
+    const live = this.#live;
+    const total = now() - this.#startedAt;
+    const aborted = this.#status === 0;
+    const termination =
+      this.#reason === undefined ? (aborted ? 'CC' : '--') : FAILURES[this.#reason].termination;
+    const cells =
+      live === undefined
+        ? this.#forwarder.unroutedCells
+        : this.#index === -1
+          ? live.noBackendCells
+          : live.cells[this.#index]!;
+    // The duration of a tunnel says nothing of latency: the time to its head is what the histogram gets.
+    cells.record('GET', this.#status, this.#responseMs >= 0 ? this.#responseMs : total, this.#responseMs);
+    if (!accessLog.wants(this.#status, termination)) return;
+    const { facts, requestId } = this.#head;
+    accessLog.writeWanted({
+      client: endpointLabel(this.#peer.address, this.#peer.port),
+      method: facts.method,
+      path: this.#req.url ?? '',
+      host: facts.host,
+      protocol: `HTTP/${this.#req.httpVersion}`,
+      group: facts.group === '' ? undefined : facts.group,
+      route: live?.route.name,
+      backend: this.#index === -1 ? undefined : live?.route.split.names[this.#index],
+      endpoint: this.#endpoint?.label,
+      status: aborted ? undefined : this.#status,
+      bytesIn: this.#client.bytesRead,
+      bytesOut: this.#client.bytesWritten,
+      headMs: undefined,
+      queueMs: 0,
+      connectMs: this.#connectMs < 0 ? undefined : this.#connectMs,
+      responseMs: this.#responseMs < 0 ? undefined : this.#responseMs,
+      totalMs: total,
+      termination,
+      reason: this.#reason ?? (aborted ? 'client_aborted' : undefined),
+      retries: this.#retries,
+      redispatched: this.#retries > 0,
+      spilled: false,
+      reused: false,
+      requestId,
+      pinned: this.#user === undefined ? undefined : this.#decision?.source,
+    });
+  }
+}
