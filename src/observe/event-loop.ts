@@ -1,9 +1,9 @@
 /** How late the event loop of this process runs, and how busy it is. */
 
 import {
+  type ELDHistogram,
   type EventLoopUtilization,
   eventLoopUtilization,
-  type IntervalHistogram,
   monitorEventLoopDelay,
 } from 'node:perf_hooks';
 import type { Cell, Ledger } from './ledger.ts';
@@ -21,7 +21,7 @@ export interface EventLoopReading {
  */
 export class EventLoopMonitor {
   readonly #resolutionMs: number;
-  readonly #histogram: IntervalHistogram;
+  readonly #histogram: ELDHistogram;
   readonly #timer: NodeJS.Timeout;
   #windowStart: EventLoopUtilization;
   #last: EventLoopReading | undefined;
