@@ -61,7 +61,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(sign
 
 export function launch(options: LaunchOptions): Launched {
   const outputFile = join(options.folder, `${options.name}.out`);
-  const file = openSync(outputFile, 'w');
+  const file = openSync(outputFile, 'a');
   const [command, args] = onCore(options.core, options.command, options.args);
   const child = spawn(command, args, {
     stdio: ['ignore', file, file],

@@ -1,0 +1,185 @@
+/** From rounds to tables: medians, ratios to HAProxy of the same run, plain text and Markdown. */
+
+import type { DriverName, Latency } from './drivers/driver.ts';
+import type { Round } from './measure.ts';
+import type { Scenario } from './workload.ts';
+
+/** All rounds of one subject under one kind of load. */
+export interface Series {
+  readonly subject: string;
+  readonly rounds: readonly Round[];
+  /** Found before the first round; such a subject is not measured. */
+  readonly refused?: string;
+}
+
+export interface Section {
+  readonly driver: DriverName;
+  readonly scenario: Scenario;
+  /** Bytes. */
+  readonly size: number;
+  readonly connections: number;
+  /** Requests a second, in latency mode. */
+  readonly rate?: number;
+  readonly series: readonly Series[];
+}
+
+export interface Summary {
+  readonly subject: string;
+  readonly requestsPerSecond: number;
+  readonly latency: Latency;
+  /** Microseconds a request. */
+  readonly cpu: { readonly total: number; readonly user: number; readonly system: number } | undefined;
+  readonly busy: number | undefined;
+  readonly disturbed: number | undefined;
+  readonly peakRss: number | undefined;
+  readonly problems: readonly string[];
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  if (sorted.length === 0) return Number.NaN;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+export function summarize(series: Series): Summary {
+  const { rounds } = series;
+  const over = (pick: (round: Round) => number) => median(rounds.map(pick));
+  const maybe = (pick: (round: Round) => number | undefined) => {
+    const values = rounds.map(pick).filter((value) => value !== undefined);
+    return values.length === 0 ? undefined : median(values);
+  };
+  const perRequest = (key: 'totalUs' | 'userUs' | 'systemUs') =>
+    maybe((round) => (round.cpu === undefined ? undefined : round.cpu[key] / round.result.requests));
+  const total = perRequest('totalUs');
+  const peaks = rounds.map((round) => round.peakRss).filter((value) => value !== undefined);
+  return {
+    subject: series.subject,
+    requestsPerSecond: over((round) => round.result.requests / round.result.seconds),
+    latency: {
+      p50: over((round) => round.result.latency.p50),
+      p90: over((round) => round.result.latency.p90),
+      p99: over((round) => round.result.latency.p99),
+      p999: over((round) => round.result.latency.p999),
+      max: over((round) => round.result.latency.max),
+    },
+    cpu:
+      total === undefined
+        ? undefined
+        : { total, user: perRequest('userUs')!, system: perRequest('systemUs')! },
+    busy: maybe((round) => round.busy),
+    disturbed: maybe((round) => round.disturbed),
+    peakRss: peaks.length === 0 ? undefined : Math.max(...peaks),
+    problems: [
+      ...(series.refused === undefined ? [] : [series.refused]),
+      ...rounds.flatMap((round, index) => round.problems.map((problem) => `round ${index + 1}: ${problem}`)),
+    ],
+  };
+}
+
+export function hasFailed(sections: readonly Section[]): boolean {
+  return sections.some((section) => section.series.some((series) => summarize(series).problems.length > 0));
+}
+
+type Cells = readonly string[];
+
+export interface Table {
+  readonly title: string;
+  readonly head: Cells;
+  readonly rows: readonly Cells[];
+  readonly notes: readonly string[];
+}
+
+/** More of the proxy's core than this taken by others makes a round doubtful. */
+const DISTURBED = 0.05;
+
+export function tableOf(section: Section): Table {
+  const summaries = section.series.map(summarize);
+  const reference = summaries.find(({ subject }) => subject === 'haproxy');
+  const base = summaries.find(({ subject }) => subject === 'direct');
+  const paced = section.rate !== undefined;
+  const rows = summaries.map((summary): Cells => {
+    const { latency, cpu } = summary;
+    if (Number.isNaN(summary.requestsPerSecond)) return [summary.subject, 'FAILED'];
+    return [
+      summary.problems.length > 0 ? `${summary.subject} FAILED` : summary.subject,
+      String(Math.round(summary.requestsPerSecond)),
+      ratio(paced ? undefined : summary.requestsPerSecond, reference?.requestsPerSecond),
+      ...[latency.p50, latency.p90, latency.p99, latency.p999, latency.max].map((value) => value.toFixed(2)),
+      ...(paced ? added(summary, base) : []),
+      cpu === undefined ? '–' : cpu.total.toFixed(1),
+      cpu === undefined ? '–' : `${cpu.user.toFixed(1)} + ${cpu.system.toFixed(1)}`,
+      ratio(cpu?.total, reference?.cpu?.total),
+      summary.busy === undefined ? '–' : percent(summary.busy),
+      summary.peakRss === undefined ? '–' : String(Math.round(summary.peakRss / 1024 ** 2)),
+    ];
+  });
+  const head = [
+    'subject',
+    'requests/s',
+    '× HAProxy',
+    ...['p50', 'p90', 'p99', 'p99.9', 'max'].map((name) => `${name} ms`),
+    ...(paced ? ['added p50', 'added p99'] : []),
+    'CPU µs/request',
+    'user + system',
+    'CPU × HAProxy',
+    'proxy core busy',
+    'peak RSS MiB',
+  ];
+  const notes = summaries.flatMap((summary) => [
+    ...summary.problems.map((problem) => `${summary.subject} FAILED: ${problem}`),
+    ...((summary.disturbed ?? 0) > DISTURBED
+      ? [
+          `${summary.subject}: other processes or the hypervisor took ${percent(summary.disturbed!)} of the proxy's core`,
+        ]
+      : []),
+  ]);
+  const rate = paced ? `, ${section.rate} requests/s` : '';
+  return {
+    title: `${section.scenario}, ${section.size} bytes, ${section.connections} connections, ${section.driver}${rate}`,
+    head,
+    rows: rows.map((row) => [...row, ...Array<string>(head.length - row.length).fill('')]),
+    notes,
+  };
+}
+
+function added(summary: Summary, base: Summary | undefined): string[] {
+  if (base === undefined || summary === base) return ['–', '–'];
+  return [summary.latency.p50 - base.latency.p50, summary.latency.p99 - base.latency.p99].map((ms) =>
+    ms.toFixed(2),
+  );
+}
+
+function ratio(value: number | undefined, reference: number | undefined): string {
+  return value === undefined || reference === undefined ? '–' : (value / reference).toFixed(2);
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 100)} %`;
+}
+
+export function plainText(table: Table): string {
+  const widths = table.head.map((name, column) =>
+    Math.max(name.length, ...table.rows.map((row) => row[column]!.length)),
+  );
+  const line = (cells: Cells) =>
+    cells
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
+      .join('  ')
+      .trimEnd();
+  return [table.title, line(table.head), ...table.rows.map(line), ...table.notes].join('\n');
+}
+
+export function markdown(table: Table): string {
+  const line = (cells: Cells) => `| ${cells.join(' | ')} |`;
+  const align = line(table.head.map((_, column) => (column === 0 ? '---' : '---:')));
+  const notes = table.notes.map((note) => `- ${note}`);
+  return [
+    `**${table.title}**`,
+    '',
+    line(table.head),
+    align,
+    ...table.rows.map(line),
+    ...(notes.length > 0 ? ['', ...notes] : []),
+  ].join('\n');
+}
