@@ -1,0 +1,78 @@
+#!/usr/bin/env node
+/** The command line. */
+import { readFileSync } from 'node:fs';
+import { type CommandIo, UsageError } from './commands/io.ts';
+
+type Command = (args: readonly string[], io: CommandIo) => Promise<number>;
+
+/** Loaded on use, so that `check` does not pay for the proxy. */
+const COMMANDS: Readonly<
+  Record<string, { readonly summary: string; readonly load: () => Promise<Command> }>
+> = {
+  run: { summary: 'run the proxy', load: async () => (await import('./commands/run.ts')).run },
+  check: {
+    summary: 'check a configuration and print every error',
+    load: async () => (await import('./commands/check.ts')).check,
+  },
+  explain: {
+    summary: 'say where a request would go, and why',
+    load: async () => (await import('./commands/explain.ts')).explain,
+  },
+  schema: {
+    summary: 'print the JSON Schema of the configuration',
+    load: async () => (await import('./commands/schema.ts')).schema,
+  },
+  demo: {
+    summary: 'show it at work with four upstreams of its own',
+    load: async () => (await import('./commands/demo.ts')).demo,
+  },
+};
+
+const HELP = `Usage: pointsman COMMAND [OPTIONS]
+
+Commands:
+${Object.entries(COMMANDS)
+  .map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}\n`)
+  .join('')}
+pointsman COMMAND --help says more of each; pointsman --version prints the version.
+`;
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [name, ...args] = argv;
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  const io: CommandIo = {
+    stdout: (text) => void process.stdout.write(text),
+    stderr: (text) => void process.stderr.write(text),
+    environment: process.env,
+    version,
+  };
+  if (name === '--version' || name === '-v') {
+    io.stdout(`${version}\n`);
+    return 0;
+  }
+  if (name === '--help' || name === '-h' || name === 'help') {
+    io.stdout(HELP);
+    return 0;
+  }
+  const command = name === undefined ? undefined : Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command === undefined) {
+    io.stderr(name === undefined ? HELP : `pointsman: there is no command "${name}"\n\n${HELP}`);
+    return 2;
+  }
+  try {
+    return await (await command.load())(args, io);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (error instanceof UsageError || code?.startsWith('ERR_PARSE_ARGS')) {
+      io.stderr(`pointsman ${name}: ${(error as Error).message}\nTry: pointsman ${name} --help\n`);
+      return 2;
+    }
+    throw error;
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2));
+// Whatever is still open (a keep-alive connection of a peer) must not hold the process.
+process.exit();

@@ -1,0 +1,259 @@
+/** Workers as processes of their own: one that dies takes only its own connections with it, and is replaced. */
+import cluster, { type Worker } from 'node:cluster';
+import { fileURLToPath } from 'node:url';
+import type { WorkerFacts } from '../admin/status.ts';
+import type { BackendEndpoints } from '../backends/endpoint.ts';
+import type { Config, ListenAddress } from '../config/schema.ts';
+import type { EventLoopReading } from '../observe/event-loop.ts';
+import type { Logger } from '../observe/log.ts';
+import { type LedgerTotals, NO_TOTALS } from '../observe/totals.ts';
+import { WorkerLedgers } from '../observe/worker-ledgers.ts';
+import type { ForwardingGroup } from './forwarding-group.ts';
+import type { FromWorker, ToWorker } from './messages.ts';
+
+/** A worker that dies at once is started again after 100 ms, then 200, up to 10 s; one that lived a while, at once. */
+const FIRST_BACKOFF_MS = 100;
+const MAX_BACKOFF_MS = 10_000;
+const LIVED_A_WHILE_MS = 10_000;
+
+/** Longest a scrape waits for a worker's newest totals before it takes those of the last second. */
+const COLLECT_TIMEOUT_MS = 250;
+
+interface Slot {
+  readonly index: number;
+  worker: Worker | undefined;
+  state: 'starting' | 'online' | 'draining' | 'dead';
+  restarts: number;
+  failuresInRow: number;
+  startedAt: number;
+  eventLoop: EventLoopReading | undefined;
+  drained: boolean;
+}
+
+export interface ClusterGroupEdges {
+  readonly log: Logger;
+  readonly onEndpointFailure: (backend: string, address: string, port: number) => void;
+  readonly onRestart: () => void;
+  readonly onWorkers: (online: number) => void;
+}
+
+export class ClusterGroup implements ForwardingGroup {
+  readonly #edges: ClusterGroupEdges;
+  readonly #slots: Slot[];
+  readonly #ledgers = new WorkerLedgers();
+  readonly #questions = new Map<number, { waiting: Set<Worker>; done: () => void }>();
+  #lastQuestion = 0;
+  #config: Config | undefined;
+  #endpoints: readonly BackendEndpoints[] = [];
+  #listen: ListenAddress | undefined;
+  #ending = false;
+  #onFirst:
+    | { resolve(address: { host: string; port: number }): void; reject(error: Error): void }
+    | undefined;
+  #onDrained: (() => void) | undefined;
+
+  constructor(count: number, edges: ClusterGroupEdges) {
+    this.#edges = edges;
+    this.#slots = Array.from({ length: count }, (_, index) => ({
+      index,
+      worker: undefined,
+      state: 'starting',
+      restarts: 0,
+      failuresInRow: 0,
+      startedAt: 0,
+      eventLoop: undefined,
+      drained: false,
+    }));
+    // The entry has the extension of this file: .ts in a checkout, .js in the package.
+    const entry = new URL(
+      `./worker-main${import.meta.url.slice(import.meta.url.lastIndexOf('.'))}`,
+      import.meta.url,
+    );
+    cluster.setupPrimary({ exec: fileURLToPath(entry), args: [], serialization: 'advanced' });
+  }
+
+  async start(
+    config: Config,
+    endpoints: readonly BackendEndpoints[],
+    listen: ListenAddress,
+  ): Promise<{ host: string; port: number }> {
+    this.#config = config;
+    this.#endpoints = endpoints;
+    this.#listen = listen;
+    const [first, ...others] = this.#slots;
+    const address = await new Promise<{ host: string; port: number }>((resolve, reject) => {
+      this.#onFirst = { resolve, reject };
+      this.#fork(first!);
+    });
+    this.#onFirst = undefined;
+    // From here on the port is known, also where the kernel chose it.
+    this.#listen = { host: listen.host, port: address.port };
+    for (const slot of others) this.#fork(slot);
+    return address;
+  }
+
+  applyConfig(config: Config): void {
+    this.#config = config;
+    this.#broadcast({ type: 'config', config });
+  }
+
+  applyEndpoints(endpoints: readonly BackendEndpoints[]): void {
+    const merged = new Map(this.#endpoints.map((list) => [list.backend, list]));
+    for (const list of endpoints) merged.set(list.backend, list);
+    this.#endpoints = [...merged.values()];
+    this.#broadcast({ type: 'endpoints', endpoints });
+  }
+
+  async totals(): Promise<LedgerTotals> {
+    const waiting = new Set(this.#live());
+    if (waiting.size > 0) {
+      const id = ++this.#lastQuestion;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, COLLECT_TIMEOUT_MS);
+        const done = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+        this.#questions.set(id, { waiting, done });
+        for (const worker of waiting) tell(worker, { type: 'collect', id });
+      });
+      this.#questions.delete(id);
+    }
+    return this.#ledgers.merged(NO_TOTALS);
+  }
+
+  workers(): readonly WorkerFacts[] {
+    return this.#slots.map((slot) => ({
+      id: slot.worker?.id ?? 0,
+      pid: slot.worker?.process.pid ?? 0,
+      state: slot.state,
+      restarts: slot.restarts,
+      eventLoop: slot.eventLoop,
+    }));
+  }
+
+  async drain(): Promise<void> {
+    this.#ending = true;
+    for (const slot of this.#slots) {
+      if (slot.state === 'online') slot.state = 'draining';
+      if (slot.worker === undefined) slot.drained = true;
+    }
+    const drained = new Promise<void>((resolve) => {
+      this.#onDrained = resolve;
+    });
+    this.#broadcast({ type: 'drain' });
+    this.#checkDrained();
+    await drained;
+  }
+
+  destroy(): void {
+    this.#ending = true;
+    for (const worker of this.#live()) worker.process.kill('SIGKILL');
+  }
+
+  #fork(slot: Slot): void {
+    if (this.#ending) return;
+    const worker = cluster.fork();
+    slot.worker = worker;
+    slot.state = 'starting';
+    slot.startedAt = performance.now();
+    slot.eventLoop = undefined;
+    worker.on('online', () => {
+      tell(worker, {
+        type: 'start',
+        config: this.#config!,
+        endpoints: this.#endpoints,
+        listen: this.#listen!,
+      });
+    });
+    worker.on('message', (message: FromWorker) => this.#onMessage(slot, worker, message));
+    worker.on('error', (error) => this.#edges.log.error({ err: error, worker: worker.id }, 'worker channel'));
+    worker.on('exit', (code, signal) => this.#onExit(slot, worker, code, signal));
+  }
+
+  #onMessage(slot: Slot, worker: Worker, message: FromWorker): void {
+    switch (message.type) {
+      case 'listening':
+        slot.state = 'online';
+        this.#onFirst?.resolve({ host: message.host, port: message.port });
+        this.#tellWorkers();
+        break;
+      case 'failed':
+        this.#onFirst?.reject(new Error(message.message));
+        break;
+      case 'totals': {
+        this.#ledgers.update(worker.id, message.totals);
+        slot.eventLoop = message.eventLoop;
+        if (message.id !== undefined) this.#answered(message.id, worker);
+        break;
+      }
+      case 'endpointFailure':
+        this.#edges.onEndpointFailure(message.backend, message.address, message.port);
+        break;
+      case 'drained':
+        slot.drained = true;
+        this.#checkDrained();
+        break;
+    }
+  }
+
+  #onExit(slot: Slot, worker: Worker, code: number | null, signal: string | null): void {
+    this.#ledgers.retire(worker.id);
+    for (const id of this.#questions.keys()) this.#answered(id, worker);
+    slot.worker = undefined;
+    slot.state = 'dead';
+    slot.drained = true;
+    if (this.#ending) {
+      this.#checkDrained();
+      return;
+    }
+    if (this.#onFirst !== undefined) {
+      this.#onFirst.reject(new Error(`the first worker ended with ${signal ?? `exit code ${code}`}`));
+      return;
+    }
+    this.#tellWorkers();
+    slot.restarts++;
+    slot.drained = false;
+    this.#edges.onRestart();
+    const lived = performance.now() - slot.startedAt;
+    slot.failuresInRow = lived >= LIVED_A_WHILE_MS ? 0 : slot.failuresInRow + 1;
+    const delay = slot.failuresInRow <= 1 ? 0 : FIRST_BACKOFF_MS * 2 ** Math.min(slot.failuresInRow - 2, 10);
+    const backoff = Math.min(delay, MAX_BACKOFF_MS);
+    this.#edges.log.error(
+      { worker: worker.id, pid: worker.process.pid, code, signal, restartInMs: backoff },
+      'worker died',
+    );
+    setTimeout(() => this.#fork(slot), backoff);
+  }
+
+  #answered(id: number, worker: Worker): void {
+    const question = this.#questions.get(id);
+    if (question === undefined) return;
+    question.waiting.delete(worker);
+    if (question.waiting.size === 0) question.done();
+  }
+
+  #checkDrained(): void {
+    if (this.#slots.every((slot) => slot.drained)) this.#onDrained?.();
+  }
+
+  #tellWorkers(): void {
+    this.#edges.onWorkers(this.#slots.filter((slot) => slot.state === 'online').length);
+  }
+
+  #broadcast(message: ToWorker): void {
+    for (const slot of this.#slots) {
+      // A worker that is starting gets the newest state with its first message.
+      if (slot.worker?.isConnected()) tell(slot.worker, message);
+    }
+  }
+
+  #live(): Worker[] {
+    return this.#slots.flatMap((slot) => (slot.worker === undefined ? [] : [slot.worker]));
+  }
+}
+
+/** Errors of the channel mean that the worker is going: its exit is what is acted on. */
+function tell(worker: Worker, message: ToWorker): void {
+  if (worker.isConnected()) worker.send(message, undefined, undefined, () => {});
+}

@@ -1,0 +1,81 @@
+/** One or several processes that forward, seen from the primary. */
+import type { WorkerFacts } from '../admin/status.ts';
+import type { BackendEndpoints } from '../backends/endpoint.ts';
+import type { Config, ListenAddress } from '../config/schema.ts';
+import type { Log } from '../observe/log.ts';
+import type { LedgerTotals } from '../observe/totals.ts';
+import { Forwarding } from './forwarding.ts';
+
+export interface ForwardingGroup {
+  /** Resolves when traffic is taken. Rejects with the error of `server.listen`. */
+  start(
+    config: Config,
+    endpoints: readonly BackendEndpoints[],
+    listen: ListenAddress,
+  ): Promise<{ host: string; port: number }>;
+  applyConfig(config: Config): void;
+  applyEndpoints(endpoints: readonly BackendEndpoints[]): void;
+  /** Counters of all processes that forward or did, and the gauges of those that do. */
+  totals(): Promise<LedgerTotals>;
+  workers(): readonly WorkerFacts[];
+  /** No new connections; resolves when the last one has ended. */
+  drain(): Promise<void>;
+  /** Cuts what is left. */
+  destroy(): void;
+}
+
+/** Everything in the primary itself: one process, no channel in between. */
+export class InProcessGroup implements ForwardingGroup {
+  readonly #log: Log;
+  readonly #onEndpointFailure: (backend: string, address: string, port: number) => void;
+  #forwarding: Forwarding | undefined;
+  #draining = false;
+
+  constructor(log: Log, onEndpointFailure: (backend: string, address: string, port: number) => void) {
+    this.#log = log;
+    this.#onEndpointFailure = onEndpointFailure;
+  }
+
+  start(
+    config: Config,
+    endpoints: readonly BackendEndpoints[],
+    listen: ListenAddress,
+  ): Promise<{ host: string; port: number }> {
+    this.#forwarding = new Forwarding({
+      config,
+      endpoints,
+      worker: '0',
+      log: this.#log,
+      onEndpointFailure: this.#onEndpointFailure,
+    });
+    return this.#forwarding.listen(listen);
+  }
+
+  applyConfig(config: Config): void {
+    this.#forwarding?.applyConfig(config);
+  }
+
+  applyEndpoints(endpoints: readonly BackendEndpoints[]): void {
+    this.#forwarding?.applyEndpoints(endpoints);
+  }
+
+  totals(): Promise<LedgerTotals> {
+    return Promise.resolve(this.#forwarding?.totals() ?? { families: [] });
+  }
+
+  workers(): readonly WorkerFacts[] {
+    const eventLoop = this.#forwarding?.eventLoop();
+    return [
+      { id: 0, pid: process.pid, state: this.#draining ? 'draining' : 'online', restarts: 0, eventLoop },
+    ];
+  }
+
+  async drain(): Promise<void> {
+    this.#draining = true;
+    await this.#forwarding?.drain();
+  }
+
+  destroy(): void {
+    this.#forwarding?.destroy();
+  }
+}

@@ -1,0 +1,118 @@
+/** The forwarding side of one process, wired to its edges: the single process or one worker of several. */
+import { performance } from 'node:perf_hooks';
+import type { BackendEndpoints } from '../backends/endpoint.ts';
+import type { Config, ListenAddress } from '../config/schema.ts';
+import { Forwarder } from '../forward/forwarder.ts';
+import { FullLane } from '../forward/full-lane.ts';
+import { AccessLog } from '../observe/access-log.ts';
+import { EventLoopMetrics, EventLoopMonitor, type EventLoopReading } from '../observe/event-loop.ts';
+import { Ledger } from '../observe/ledger.ts';
+import type { Log } from '../observe/log.ts';
+import type { LedgerTotals } from '../observe/totals.ts';
+import { TrafficMetrics } from '../observe/traffic-metrics.ts';
+import type { RedisEvent } from '../pinning/redis-store.ts';
+import { PinStores } from '../pinning/stores.ts';
+
+/** A Redis that is away fails to connect many times a minute; one line in this time says so. */
+const REDIS_LOG_INTERVAL_MS = 10_000;
+
+export interface ForwardingOptions {
+  readonly config: Config;
+  readonly endpoints: readonly BackendEndpoints[];
+  /** Label of the event-loop metrics. */
+  readonly worker: string;
+  readonly log: Log;
+  readonly onEndpointFailure: (backend: string, address: string, port: number) => void;
+}
+
+export class Forwarding {
+  readonly #ledger = new Ledger();
+  readonly #eventLoop = new EventLoopMonitor();
+  readonly #eventLoopMetrics: EventLoopMetrics;
+  readonly #pinStores: PinStores;
+  readonly #forwarder: Forwarder;
+  readonly #lane: FullLane;
+  readonly #log: Log;
+  #redisLoggedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(options: ForwardingOptions) {
+    const { config, log } = options;
+    this.#log = log;
+    const metrics = new TrafficMetrics(this.#ledger);
+    this.#eventLoopMetrics = new EventLoopMetrics(this.#ledger, options.worker);
+    const now = () => performance.now();
+    this.#pinStores = new PinStores({
+      now,
+      onRedisEvent: (event) => this.#onRedisEvent(event),
+      onResult: (pin, result) => {
+        metrics.pins(pin, result).value++;
+      },
+    });
+    this.#forwarder = new Forwarder(config, {
+      log: log.logger,
+      accessLog: new AccessLog(log, config.accessLog),
+      metrics,
+      pinStores: this.#pinStores,
+      now,
+      random: Math.random,
+      onEndpointFailure: options.onEndpointFailure,
+    });
+    this.#forwarder.applyEndpoints(options.endpoints);
+    this.#lane = new FullLane(this.#forwarder);
+  }
+
+  get connections(): number {
+    return this.#lane.connections;
+  }
+
+  get tunnels(): number {
+    return this.#lane.tunnels;
+  }
+
+  /** Rejects with the error of `server.listen`. */
+  listen(address: ListenAddress): Promise<{ host: string; port: number }> {
+    return this.#lane.listen(address);
+  }
+
+  applyConfig(config: Config): void {
+    this.#forwarder.applyConfig(config);
+    this.#lane.reconfigure(config);
+    this.#log.setLevel(config.log.level);
+  }
+
+  applyEndpoints(endpoints: readonly BackendEndpoints[]): void {
+    this.#forwarder.applyEndpoints(endpoints);
+  }
+
+  totals(): LedgerTotals {
+    this.#eventLoopMetrics.set(this.#eventLoop.read());
+    return this.#ledger.totals();
+  }
+
+  eventLoop(): EventLoopReading {
+    return this.#eventLoop.read();
+  }
+
+  /** Resolves when the last connection has ended. */
+  drain(): Promise<void> {
+    return this.#lane.drain();
+  }
+
+  destroy(): void {
+    this.#lane.destroy();
+    this.#forwarder.close();
+    this.#pinStores.close();
+    this.#eventLoop.close();
+  }
+
+  #onRedisEvent(event: RedisEvent): void {
+    const now = performance.now();
+    if (event.kind === 'up') {
+      this.#redisLoggedAt = Number.NEGATIVE_INFINITY;
+      this.#log.logger.info('connected to Redis; pins are shared');
+    } else if (now - this.#redisLoggedAt >= REDIS_LOG_INTERVAL_MS) {
+      this.#redisLoggedAt = now;
+      this.#log.logger.warn({ reason: event.reason }, 'Redis is away; the hash of the user decides');
+    }
+  }
+}

@@ -1,0 +1,36 @@
+/** What the primary and its workers say to each other over the cluster's channel (structured clone). */
+import type { BackendEndpoints } from '../backends/endpoint.ts';
+import type { Config, ListenAddress } from '../config/schema.ts';
+import type { EventLoopReading } from '../observe/event-loop.ts';
+import type { LedgerTotals } from '../observe/totals.ts';
+
+export type ToWorker =
+  | {
+      readonly type: 'start';
+      readonly config: Config;
+      readonly endpoints: readonly BackendEndpoints[];
+      readonly listen: ListenAddress;
+    }
+  | { readonly type: 'config'; readonly config: Config }
+  | { readonly type: 'endpoints'; readonly endpoints: readonly BackendEndpoints[] }
+  /** Send the totals now. */
+  | { readonly type: 'collect'; readonly id: number }
+  | { readonly type: 'drain' };
+
+export type FromWorker =
+  | { readonly type: 'listening'; readonly host: string; readonly port: number }
+  | { readonly type: 'failed'; readonly message: string }
+  | {
+      readonly type: 'totals';
+      /** Of the question; undefined when sent unasked. */
+      readonly id: number | undefined;
+      readonly totals: LedgerTotals;
+      readonly eventLoop: EventLoopReading;
+    }
+  | {
+      readonly type: 'endpointFailure';
+      readonly backend: string;
+      readonly address: string;
+      readonly port: number;
+    }
+  | { readonly type: 'drained' };

@@ -1,0 +1,365 @@
+/**
+ * The primary process: reads the configuration, resolves and checks the upstreams, serves the admin port, and keeps
+ * whoever forwards up to date. With one worker the forwarding happens in this process too.
+ */
+import { createServer } from 'node:net';
+import os from 'node:os';
+import { AdminServer } from '../admin/server.ts';
+import { buildStatus } from '../admin/status.ts';
+import { BackendSupervisor } from '../backends/supervisor.ts';
+import { describeChanges, restartChanges } from '../config/changes.ts';
+import { readConfig } from '../config/load.ts';
+import { formatProblem, type Problem } from '../config/problems.ts';
+import type { Config, ListenAddress } from '../config/schema.ts';
+import { isSubPathMount, watchConfig } from '../config/watch.ts';
+import { Exposition } from '../observe/exposition.ts';
+import { Ledger } from '../observe/ledger.ts';
+import { createLogger, type Log } from '../observe/log.ts';
+import { ProcessMetrics } from '../observe/process-metrics.ts';
+import { mergeTotals } from '../observe/totals.ts';
+import { ClusterGroup } from './cluster-group.ts';
+import { type ForwardingGroup, InProcessGroup } from './forwarding-group.ts';
+import { describeListenError } from './port-owner.ts';
+import { within } from './within.ts';
+
+/** Longest the start, and each reload, waits for new backends to be resolved and checked once. */
+const SETTLE_MS = 3_000;
+
+export interface PrimaryOptions {
+  readonly configPath: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly version: string;
+  readonly stderr: (text: string) => void;
+}
+
+interface ReloadFacts {
+  hash: string;
+  loadedAt: number;
+  ok: number;
+  rejected: number;
+  lastReload: { at: number; result: 'ok' | 'rejected'; changes: readonly string[] } | undefined;
+  lastError: { at: number; problems: readonly Problem[] } | undefined;
+  restartNeeded: readonly string[];
+}
+
+/** Runs until a signal ends it; resolves to the exit code. Nothing is left open when it resolves. */
+export async function runPrimary(options: PrimaryOptions): Promise<number> {
+  const { configPath, environment, stderr } = options;
+  const first = await readConfig(configPath, environment);
+  if (first.config === undefined) {
+    for (const problem of first.problems) stderr(`${formatProblem(problem)}\n`);
+    return 2;
+  }
+  const log = createLogger({ level: first.config.log.level, service: first.config.service });
+  const primary = new Primary(options, first.config, first.hash, log);
+  try {
+    await primary.start(first.problems);
+  } catch (error) {
+    await primary.abandon();
+    stderr(`pointsman: ${(error as Error).message}\n`);
+    await log.flush();
+    return 2;
+  }
+  const code = await primary.ended();
+  await log.flush();
+  return code;
+}
+
+class Primary {
+  readonly #options: PrimaryOptions;
+  readonly #log: Log;
+  readonly #ledger = new Ledger();
+  readonly #metrics: ProcessMetrics;
+  readonly #exposition = new Exposition();
+  readonly #supervisor: BackendSupervisor;
+  readonly #admin: AdminServer;
+  readonly #group: ForwardingGroup;
+  readonly #startedAt = Date.now();
+  readonly #initial: Config;
+  readonly #reload: ReloadFacts;
+  #config: Config;
+  #watch: { readNow(): Promise<void>; close(): void } | undefined;
+  #reloading: Promise<void> = Promise.resolve();
+  #settled = false;
+  #forwarding = false;
+  #ending = false;
+  #onEnded: ((code: number) => void) | undefined;
+
+  constructor(options: PrimaryOptions, config: Config, hash: string, log: Log) {
+    this.#options = options;
+    this.#initial = config;
+    this.#config = config;
+    this.#log = log;
+    this.#reload = {
+      hash,
+      loadedAt: this.#startedAt,
+      ok: 0,
+      rejected: 0,
+      lastReload: undefined,
+      lastError: undefined,
+      restartNeeded: [],
+    };
+    this.#metrics = new ProcessMetrics(this.#ledger, { version: options.version, node: process.version });
+    this.#metrics.configLoaded(hash, this.#startedAt, false);
+    this.#supervisor = new BackendSupervisor({
+      log: log.logger,
+      onEndpoints: (endpoints) => this.#group.applyEndpoints(endpoints),
+      onEvent: (event) => {
+        if (event.type === 'check') this.#metrics.healthCheck(event.backend, event.ok);
+      },
+    });
+    const onEndpointFailure = (backend: string, address: string, port: number) =>
+      this.#supervisor.reportFailure(backend, address, port);
+    const workers = config.workers === 'auto' ? os.availableParallelism() : config.workers;
+    this.#group =
+      workers === 1
+        ? new InProcessGroup(log, onEndpointFailure)
+        : new ClusterGroup(workers, {
+            log: log.logger,
+            onEndpointFailure,
+            onRestart: () => {
+              this.#metrics.workerRestarts.value++;
+            },
+            onWorkers: (online) => {
+              this.#metrics.workers.value = online;
+            },
+          });
+    this.#metrics.workers.value = workers === 1 ? 1 : 0;
+    this.#admin = new AdminServer({
+      probes: { ready: () => this.#ready() },
+      metrics: () => this.#renderMetrics(),
+      status: () => this.#status(),
+      log: log.logger,
+    });
+  }
+
+  /** Rejects with one clear message; `abandon` then closes what was opened. */
+  async start(warnings: readonly Problem[]): Promise<void> {
+    const { configPath } = this.#options;
+    const { logger } = this.#log;
+    const { admin, listen } = this.#config;
+    const adminAddress = await this.#admin.listen(admin);
+    await assertFree(listen);
+    for (const warning of warnings) logger.warn(formatProblem(warning));
+    if (isSubPathMount(configPath)) {
+      logger.warn(
+        { file: configPath },
+        'the file is mounted by subPath, which Kubernetes never updates: hot reload will not work',
+      );
+    }
+    this.#supervisor.apply(this.#config);
+    // Traffic is taken only once there is somewhere to send it, or it is clear that there is not.
+    await within(SETTLE_MS, this.#supervisor.whenSettled());
+    const traffic = await this.#group
+      .start(this.#config, this.#supervisor.endpoints(), listen)
+      .catch((error: unknown) => {
+        throw new Error(
+          `cannot open the traffic port: ${describeListenError(error, listen.host, listen.port)}`,
+        );
+      });
+    void this.#supervisor.whenSettled().then(() => {
+      this.#settled = true;
+    });
+    this.#forwarding = true;
+    this.#watch = watchConfig(configPath, {
+      environment: this.#options.environment,
+      knownHash: this.#reload.hash,
+      onRead: (read) => {
+        this.#reloading = this.#reloading.then(() => this.#onRead(read));
+        return this.#reloading;
+      },
+    });
+    this.#onSignals();
+    logger.info(
+      {
+        traffic: `${traffic.host}:${traffic.port}`,
+        admin: `${adminAddress.host}:${adminAddress.port}`,
+        version: this.#options.version,
+        node: process.version,
+        config: configPath,
+        hash: this.#reload.hash.slice(0, 12),
+        workers: this.#config.workers,
+      },
+      'listening',
+    );
+  }
+
+  ended(): Promise<number> {
+    return new Promise((resolve) => {
+      this.#onEnded = resolve;
+    });
+  }
+
+  async abandon(): Promise<void> {
+    this.#watch?.close();
+    this.#group.destroy();
+    this.#supervisor.close();
+    await this.#admin.close();
+  }
+
+  // ---- reload ----
+
+  async #onRead(read: Awaited<ReturnType<typeof readConfig>>): Promise<void> {
+    if (this.#ending) return;
+    if (read.config === undefined) this.#reject(read.problems);
+    else await this.#accept(read.config, read.hash, read.problems);
+  }
+
+  #reject(problems: readonly Problem[]): void {
+    const at = Date.now();
+    this.#reload.rejected++;
+    this.#reload.lastReload = { at, result: 'rejected', changes: [] };
+    this.#reload.lastError = { at, problems };
+    this.#metrics.configRejected();
+    this.#log.logger.error(
+      { problems: problems.map(formatProblem) },
+      'the configuration has errors and was not taken over; the last good one stays',
+    );
+  }
+
+  async #accept(next: Config, hash: string, warnings: readonly Problem[]): Promise<void> {
+    const before = this.#config;
+    const changes = describeChanges(before, next).map((change) => change.text);
+    const { logger } = this.#log;
+    for (const warning of warnings) logger.warn(formatProblem(warning));
+    // New backends are resolved and checked before the table names them; old ones stay until it no longer does.
+    this.#supervisor.apply({ ...next, backends: { ...before.backends, ...next.backends } });
+    await within(SETTLE_MS, this.#supervisor.whenSettled());
+    this.#config = next;
+    this.#group.applyConfig(next);
+    this.#supervisor.apply(next);
+    this.#group.applyEndpoints(this.#supervisor.endpoints());
+    const at = Date.now();
+    this.#reload.hash = hash;
+    this.#reload.loadedAt = at;
+    this.#reload.ok++;
+    this.#reload.lastReload = { at, result: 'ok', changes };
+    this.#reload.lastError = undefined;
+    this.#reload.restartNeeded = restartChanges(this.#initial, next);
+    this.#metrics.configLoaded(hash, at, true);
+    this.#log.setLevel(next.log.level);
+    logger.info({ hash: hash.slice(0, 12), changes }, 'configuration reloaded');
+    if (this.#reload.restartNeeded.length > 0) {
+      logger.warn({ keys: this.#reload.restartNeeded }, 'these changes take effect at the next start');
+    }
+  }
+
+  // ---- what the admin port asks ----
+
+  #ready(): { ok: boolean; reasons: string[] } {
+    const reasons: string[] = [];
+    if (this.#ending) reasons.push('shutting down');
+    if (!this.#forwarding) reasons.push('the traffic port is not open yet');
+    if (!this.#settled) reasons.push('the first health checks have not all ended');
+    return { ok: reasons.length === 0, reasons };
+  }
+
+  async #totals() {
+    this.#metrics.setBackends(this.#supervisor.status());
+    this.#metrics.logLinesDropped.value = this.#log.dropped;
+    const forwarding = await this.#group.totals();
+    return mergeTotals([this.#ledger.totals(), forwarding]);
+  }
+
+  async #renderMetrics(): Promise<{ contentType: string; body: string }> {
+    return this.#exposition.render(await this.#totals());
+  }
+
+  async #status() {
+    const { hash, loadedAt, ok, rejected, lastReload, lastError, restartNeeded } = this.#reload;
+    return buildStatus({
+      config: this.#config,
+      backends: this.#supervisor.status(),
+      totals: await this.#totals(),
+      facts: {
+        version: this.#options.version,
+        node: process.version,
+        startedAt: this.#startedAt,
+        now: Date.now(),
+        ready: this.#ready(),
+        config: {
+          file: this.#options.configPath,
+          hash,
+          loadedAt,
+          reloads: { ok, rejected },
+          lastReload,
+          lastError:
+            lastError === undefined
+              ? undefined
+              : {
+                  at: lastError.at,
+                  problems: lastError.problems.map(({ message, keyPath, line, column }) => ({
+                    message,
+                    path: keyPath,
+                    line,
+                    column,
+                  })),
+                },
+          restartNeeded,
+        },
+        workers: this.#group.workers(),
+      },
+    });
+  }
+
+  // ---- signals and the end ----
+
+  #onSignals(): void {
+    const end = (signal: NodeJS.Signals) => {
+      if (this.#ending) {
+        this.#log.logger.warn({ signal }, 'second signal: ending at once');
+        this.#group.destroy();
+        this.#finish(1);
+      } else {
+        void this.#shutDown(signal);
+      }
+    };
+    process.on('SIGTERM', end);
+    process.on('SIGINT', end);
+    process.on('SIGHUP', () => void this.#watch?.readNow());
+    process.on('uncaughtException', (error) => {
+      this.#log.logger.fatal({ err: error }, 'unexpected error: shutting down');
+      this.#log.flushSync();
+      if (this.#ending) process.exit(1);
+      void this.#shutDown('uncaughtException', 1);
+    });
+  }
+
+  async #shutDown(cause: string, code = 0): Promise<void> {
+    this.#ending = true;
+    const { delay, timeout } = this.#config.shutdown;
+    const { logger } = this.#log;
+    logger.info({ cause, delayMs: delay, timeoutMs: timeout }, 'shutting down: not ready any more');
+    this.#watch?.close();
+    // Endpoints and load balancers need a moment to learn that this one is going.
+    await new Promise((resolve) => setTimeout(resolve, delay));
+    const drained = await within(timeout, this.#group.drain());
+    if (!drained) logger.warn('requests were still under way at the end of shutdown.timeout and are cut');
+    this.#group.destroy();
+    this.#finish(code);
+  }
+
+  #finish(code: number): void {
+    this.#supervisor.close();
+    void this.#admin.close().then(() => {
+      this.#log.logger.info({ code }, 'stopped');
+      this.#onEnded?.(code);
+    });
+  }
+}
+
+/** Fails before anything is started when the port is taken: with workers the error would come late and several times. */
+function assertFree(address: ListenAddress): Promise<void> {
+  if (address.port === 0) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', (error) => {
+      reject(
+        new Error(`cannot open the traffic port: ${describeListenError(error, address.host, address.port)}`),
+      );
+    });
+    probe.listen({ host: address.host, port: address.port, exclusive: true }, () =>
+      probe.close(() => resolve()),
+    );
+  });
+}
