@@ -71,8 +71,10 @@ export class PinStores {
   }
 
   #connect(config: RedisConfig | undefined): RedisConnection | undefined {
-    const settings = JSON.stringify(config);
-    if (this.#connection?.settings === settings) return this.#connection.redis;
+    const settings = JSON.stringify(config ?? null);
+    if (this.#connection !== undefined && this.#connection.settings === settings) {
+      return this.#connection.redis;
+    }
     this.#connection?.redis.close();
     this.#connection =
       config === undefined
