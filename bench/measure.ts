@@ -1,5 +1,6 @@
 /** One round of one subject: load for some seconds, and what the kernel says that it cost. */
 
+import { closeSync, openSync, readSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type CpuUse, cpuBetween, peakRss, readCore, readCpu } from './cpu.ts';
 import type { LoadResult } from './drivers/driver.ts';
@@ -34,6 +35,7 @@ export async function measureRound(options: {
   running.process?.assertAlive();
   const coreBefore = core === undefined ? undefined : readCore(core);
   const cpuBefore = pid === undefined ? undefined : readCpu(pid);
+  const linesBefore = running.logFile === undefined ? 0 : countLines(running.logFile);
   const from = performance.now();
   const result = await options.drive();
   const elapsedUs = (performance.now() - from) * 1000;
@@ -46,14 +48,48 @@ export async function measureRound(options: {
     const others = after.busyUs - coreBefore.busyUs - (cpu?.totalUs ?? 0);
     disturbed = Math.max(0, others + stolen) / elapsedUs;
   }
+  const problems = problemsOf(result, options.size);
+  if (running.logFile !== undefined) {
+    const logged = await settledLines(running.logFile, linesBefore + result.requests);
+    if (logged - linesBefore < result.requests * LOGGED_AT_LEAST) {
+      problems.push(`wrote ${logged - linesBefore} lines of log for ${result.requests} requests`);
+    }
+  }
   return {
     result,
     cpu,
     busy: cpu === undefined ? undefined : cpu.totalUs / (result.seconds * 1e6),
     disturbed,
     peakRss: pid === undefined ? undefined : peakRss(pid),
-    problems: problemsOf(result, options.size),
+    problems,
   };
+}
+
+/** A proxy that drops lines under load does less work than one that writes them. */
+const LOGGED_AT_LEAST = 0.999;
+
+/** Lines are written a little after the answers; waits for them for up to 2 s. */
+async function settledLines(file: string, wanted: number): Promise<number> {
+  const deadline = performance.now() + 2000;
+  for (;;) {
+    const lines = countLines(file);
+    if (lines >= wanted || performance.now() > deadline) return lines;
+    await sleep(100);
+  }
+}
+
+function countLines(path: string): number {
+  const file = openSync(path, 'r');
+  const chunk = Buffer.allocUnsafe(1024 ** 2);
+  let lines = 0;
+  for (;;) {
+    const length = readSync(file, chunk);
+    if (length === 0) break;
+    const read = chunk.subarray(0, length);
+    for (let at = read.indexOf(10); at !== -1; at = read.indexOf(10, at + 1)) lines += 1;
+  }
+  closeSync(file);
+  return lines;
 }
 
 function problemsOf(result: LoadResult, size: number): string[] {

@@ -25,7 +25,8 @@ export const haproxy: Subject = {
       folder: options.folder,
     });
     await waitForPort(process, 'haproxy', port!);
-    return { port: port!, process, stop: () => process.stop() };
+    const log = options.accessLog ? { logFile: process.outputFile } : {};
+    return { port: port!, process, ...log, stop: () => process.stop() };
   },
 };
 

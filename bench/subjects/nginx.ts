@@ -25,9 +25,14 @@ export const nginx: Subject = {
       folder: options.folder,
     });
     await waitForPort(process, 'nginx', port!);
-    return { port: port!, process, stop: () => process.stop() };
+    const log = options.accessLog ? { logFile: accessLogFile(options) } : {};
+    return { port: port!, process, ...log, stop: () => process.stop() };
   },
 };
+
+function accessLogFile(options: SubjectOptions): string {
+  return join(options.folder, 'nginx-access.log');
+}
 
 function configuration(options: SubjectOptions, port: number): string {
   const { upstreamPorts, folder } = options;
@@ -67,7 +72,7 @@ function configuration(options: SubjectOptions, port: number): string {
 pid ${join(folder, 'nginx.pid')};
 events { worker_connections 8192; }
 http {
-  access_log ${options.accessLog ? `${join(folder, 'nginx-access.log')} combined` : 'off'};
+  access_log ${options.accessLog ? `${accessLogFile(options)} combined` : 'off'};
   client_body_temp_path ${join(folder, 'nginx-body')};
   proxy_temp_path ${join(folder, 'nginx-proxy')};
   fastcgi_temp_path ${join(folder, 'nginx-fastcgi')};

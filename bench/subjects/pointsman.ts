@@ -25,7 +25,8 @@ export const pointsman: Subject = {
       core: options.placement.proxy,
       nodeArgs: options.nodeArgs ?? [],
     });
-    return { port: traffic, process, stop: () => process.stop() };
+    const log = options.accessLog ? { logFile: process.outputFile } : {};
+    return { port: traffic, process, ...log, stop: () => process.stop() };
   },
 };
 

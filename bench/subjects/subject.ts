@@ -25,6 +25,8 @@ export interface RunningSubject {
   readonly port: number;
   /** Undefined for `direct`, which has no process of its own. */
   readonly process: Launched | undefined;
+  /** Where the access log goes, when there is one. */
+  readonly logFile?: string;
   stop(): Promise<void>;
 }
 
