@@ -147,15 +147,22 @@ async function startSubject(subject: Subject, kind: Kind, bench: Bench): Promise
   const folder = join(bench.folder, subject.name);
   mkdirSync(folder);
   process.stderr.write(`${kind.scenario} ${kind.size}: starting ${subject.name}\n`);
-  const running = await subject.start({
-    upstreamPorts: upstreams.ports,
-    pinned: kind.scenario === 'pinned',
-    accessLog: options.accessLog,
-    plain: options.plain,
-    placement: cores,
-    folder,
-    ...(options.lane === undefined ? {} : { lane: options.lane }),
-  });
+  const begin = () =>
+    subject.start({
+      upstreamPorts: upstreams.ports,
+      pinned: kind.scenario === 'pinned',
+      accessLog: options.accessLog,
+      plain: options.plain,
+      placement: cores,
+      folder,
+      ...(options.lane === undefined ? {} : { lane: options.lane }),
+    });
+  let running: RunningSubject;
+  try {
+    running = await begin();
+  } catch (error) {
+    return { subject, running: undefined, refused: (error as Error).message };
+  }
   const refused = await verify({ port: running.port, ...kind, routes: subject.name !== 'direct' });
   if (refused === undefined) return { subject, running, refused };
   await running.stop();

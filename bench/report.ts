@@ -173,7 +173,7 @@ export function plainText(table: Table): string {
 export function markdown(table: Table): string {
   const line = (cells: Cells) => `| ${cells.join(' | ')} |`;
   const align = line(table.head.map((_, column) => (column === 0 ? '---' : '---:')));
-  const notes = table.notes.map((note) => `- ${note}`);
+  const notes = table.notes.map((note) => `- ${note.replace(/\s+/g, ' ').slice(0, 300)}`);
   return [
     `**${table.title}**`,
     '',

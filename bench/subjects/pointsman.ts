@@ -19,12 +19,16 @@ export const pointsman: Subject = {
     return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
   },
   async start(options) {
-    const { process, traffic } = await startPointsman({
-      config: pointsmanConfig(options),
+    // JSON is YAML too.
+    const configFile = join(options.folder, 'pointsman.yaml');
+    writeFileSync(configFile, JSON.stringify(pointsmanConfig(options), null, 2));
+    const { process, listening } = launchPointsman({
+      configFile,
       folder: options.folder,
       core: options.placement.proxy,
       nodeArgs: options.nodeArgs ?? [],
     });
+    const { traffic } = await listening();
     const log = options.accessLog ? { logFile: process.outputFile } : {};
     return { port: traffic, process, ...log, stop: () => process.stop() };
   },
@@ -75,34 +79,34 @@ function laneKeys(lane: string | undefined): Record<string, unknown> {
 
 export interface StartedPointsman {
   readonly process: Launched;
-  readonly configFile: string;
-  readonly traffic: number;
-  readonly admin: number;
+  /** Ports, once it says that it forwards. */
+  listening(): Promise<{ traffic: number; admin: number }>;
 }
 
-/** Starts it and waits until it says that it forwards. */
-export async function startPointsman(options: {
-  config: ConfigInput;
+export function launchPointsman(options: {
+  configFile: string;
   folder: string;
   core: number | undefined;
   nodeArgs: readonly string[];
-}): Promise<StartedPointsman> {
-  // JSON is YAML too.
-  const configFile = join(options.folder, 'pointsman.yaml');
-  writeFileSync(configFile, JSON.stringify(options.config, null, 2));
+}): StartedPointsman {
   const process = launch({
     name: 'pointsman',
     command: globalThis.process.execPath,
-    args: [...options.nodeArgs, MAIN, 'run', '--config', configFile],
+    args: [...options.nodeArgs, MAIN, 'run', '--config', options.configFile],
     core: options.core,
     folder: options.folder,
     env: { NODE_ENV: 'production' },
   });
-  const listening = await waitFor('pointsman to log that it listens', () => {
-    process.assertAlive();
-    return listeningLine(process.output());
-  });
-  return { process, configFile, traffic: portOf(listening.traffic), admin: portOf(listening.admin) };
+  return {
+    process,
+    async listening() {
+      const { traffic, admin } = await waitFor('pointsman to log that it listens', () => {
+        process.assertAlive();
+        return listeningLine(process.output());
+      });
+      return { traffic: portOf(traffic), admin: portOf(admin) };
+    },
+  };
 }
 
 function listeningLine(output: string): { traffic: string; admin: string } | undefined {
