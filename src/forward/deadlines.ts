@@ -23,7 +23,11 @@ export class Deadlines {
   /** @param now monotonic milliseconds */
   constructor(now: () => number) {
     this.#now = now;
+    this.coarseNow = now();
   }
+
+  /** The time at the last sweep; while nothing is under way, when that began to be so. */
+  coarseNow: number;
 
   add(timed: Timed): void {
     timed.previousTimed = undefined;
@@ -31,6 +35,7 @@ export class Deadlines {
     if (this.#first !== undefined) this.#first.previousTimed = timed;
     this.#first = timed;
     if (this.#timer === undefined) {
+      this.coarseNow = this.#now();
       this.#timer = setInterval(() => this.#sweep(), SWEEP_MS);
       this.#timer.unref();
     }
@@ -52,6 +57,7 @@ export class Deadlines {
 
   #sweep(): void {
     const now = this.#now();
+    this.coarseNow = now;
     let timed = this.#first;
     while (timed !== undefined) {
       // Taken before the call, which may remove the element and with it the link.

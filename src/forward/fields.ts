@@ -76,7 +76,22 @@ const PROTECTED = new Set([
 /** Spellings remembered at most; clients choose them, so the memory is bounded. */
 const MAX_SPELLINGS = 2048;
 
+/** A field name as it came off the wire, and what it means. */
+export interface KnownName {
+  readonly text: string;
+  readonly lower: string;
+  readonly role: FieldRole;
+}
+
+interface InternedName extends KnownName {
+  readonly bytes: Buffer;
+}
+
+/** Slots of the table of interned names; a power of two, since names are never removed but by others. */
+const INTERN_SLOTS = 1024;
+
 export class FieldClassifier {
+  readonly #interned: (InternedName | undefined)[] = new Array(INTERN_SLOTS).fill(undefined);
   readonly #roles: ReadonlyMap<string, FieldRole>;
   readonly #spellings = new Map<string, FieldRole>();
   readonly #protected: ReadonlySet<string>;
@@ -108,6 +123,26 @@ export class FieldClassifier {
   }
 
   /**
+   * The name in `bytes`, from a table of those met before: an upstream sends the same few names with every response,
+   * and making a string of each anew is what costs most of building a head.
+   */
+  nameOf(bytes: Buffer): KnownName {
+    let hash = bytes.length;
+    for (let i = 0; i < bytes.length; i++) hash = (Math.imul(hash, 31) + bytes[i]!) | 0;
+    const slot = (hash ^ (hash >>> 11) ^ (hash >>> 21)) & (INTERN_SLOTS - 1);
+    const known = this.#interned[slot];
+    if (known !== undefined && sameBytes(known.bytes, bytes)) return known;
+    // Two names may share a slot; the neighbour takes the second, or they would displace each other every time.
+    const second = this.#interned[slot ^ 1];
+    if (second !== undefined && sameBytes(second.bytes, bytes)) return second;
+    const text = bytes.toString('latin1');
+    // A copy: `bytes` is a view of a receive buffer, which it would keep alive.
+    const name = { text, lower: text.toLowerCase(), role: this.roleOf(text), bytes: Buffer.from(bytes) };
+    this.#interned[known === undefined ? slot : slot ^ 1] = name;
+    return name;
+  }
+
+  /**
    * Lower-case names that a Connection field nominates, without those it may not take away; undefined when there are
    * none, which is nearly always.
    */
@@ -123,4 +158,10 @@ export class FieldClassifier {
     }
     return names;
   }
+}
+
+function sameBytes(a: Buffer, b: Buffer): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }

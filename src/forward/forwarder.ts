@@ -7,6 +7,7 @@ import { selectEndpoint } from '../backends/balance.ts';
 import type { BackendEndpoints } from '../backends/endpoint.ts';
 import type { Config } from '../config/schema.ts';
 import type { AccessLog } from '../observe/access-log.ts';
+import type { Cell } from '../observe/ledger.ts';
 import { NO_LABEL, type RowCells, type TrafficMetrics } from '../observe/traffic-metrics.ts';
 import type { PinStore } from '../pinning/store.ts';
 import type { PinStores } from '../pinning/stores.ts';
@@ -48,8 +49,16 @@ export interface LiveRoute {
   readonly cells: readonly RowCells[];
   readonly noBackendCells: RowCells;
   readonly pinStore: PinStore | undefined;
+  readonly pinCells: PinCells | undefined;
   /** By index in the split: whether the backend has an endpoint that may take requests. */
   readonly usable: (index: number) => boolean;
+}
+
+/** Lookups by result: the request names no user, the store knew, the hash decided. */
+export interface PinCells {
+  readonly anonymous: Cell;
+  readonly remembered: Cell;
+  readonly hash: Cell;
 }
 
 export class Forwarder {
@@ -66,7 +75,8 @@ export class Forwarder {
     this.edges = edges;
     this.deadlines = new Deadlines(edges.now);
     this.unroutedCells = edges.metrics.rowCells(NO_LABEL, NO_LABEL);
-    this.#upstreams = new Upstreams(edges.metrics, edges.now);
+    // To the sweep is exact enough for the age of a connection, and costs nothing.
+    this.#upstreams = new Upstreams(edges.metrics, () => this.deadlines.coarseNow);
     this.snapshot = this.#compile(config, undefined);
   }
 
@@ -120,10 +130,18 @@ export class Forwarder {
         cells: route.split.names.map((backend) => metrics.rowCells(route.name, backend)),
         noBackendCells: metrics.rowCells(route.name, NO_LABEL),
         pinStore: route.pin === undefined ? undefined : pinStores.of(route.pin),
+        pinCells:
+          route.pin === undefined
+            ? undefined
+            : {
+                anonymous: metrics.pins(route.pin.name, 'anonymous'),
+                remembered: metrics.pins(route.pin.name, 'remembered'),
+                hash: metrics.pins(route.pin.name, 'hash'),
+              },
         usable: (index) => own[index]!.usable.length > 0,
       };
     });
-    return { table, policy: compilePolicy(config), upstreams, routes };
+    return { table, policy: compilePolicy(config, !table.groupsOnly), upstreams, routes };
   }
 }
 

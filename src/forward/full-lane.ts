@@ -2,7 +2,6 @@
  * The full lane: `node:http` in, undici out. It takes everything that HTTP/1.x allows and judges it by kept parsers.
  */
 
-import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -13,6 +12,7 @@ import type { Forwarder } from './forwarder.ts';
 import { peerOf, rememberPeer } from './peer.ts';
 import { rawAnswer } from './raw-answer.ts';
 import { FAILURES, type FailureReason } from './reasons.ts';
+import { newRequestId } from './request-id.ts';
 import { Tunnels } from './tunnel.ts';
 
 /** How long the bytes of a refused connection are read before it ends, so that the client can read the answer. */
@@ -163,7 +163,7 @@ export class FullLane {
   #refuse(socket: Socket, reason: FailureReason, detail?: string): void {
     const { accessLog, log, metrics, now } = this.#forwarder.edges;
     const { policy } = this.#forwarder.snapshot;
-    const requestId = randomUUID();
+    const requestId = newRequestId();
     const { status, termination } = FAILURES[reason];
     const answer = rawAnswer(reason, undefined, requestId, policy.requestIdField, detail);
     metrics.failures(reason).value++;

@@ -1,5 +1,4 @@
 /** The decision for a route with a pin: the store is asked, and told. */
-import type { TrafficMetrics } from '../observe/traffic-metrics.ts';
 import { type Decision, decide } from '../routing/decide.ts';
 import type { LiveRoute } from './forwarder.ts';
 
@@ -10,19 +9,18 @@ import type { LiveRoute } from './forwarder.ts';
 export function decidePinned(
   live: LiveRoute,
   user: string | undefined,
-  metrics: TrafficMetrics,
   done: (decision: Decision) => void,
 ): void {
   const { route, usable, rotation, pinStore } = live;
-  const pin = route.pin!.name;
+  const cells = live.pinCells!;
   if (user === undefined) {
-    metrics.pins(pin, 'anonymous').value++;
+    cells.anonymous.value++;
     done(decide(route, undefined, undefined, usable, rotation));
     return;
   }
   const remembered = pinStore?.recall(user);
   const decision = decide(route, user, remembered, usable, rotation);
-  metrics.pins(pin, decision.source === 'pin' ? 'remembered' : 'hash').value++;
+  (decision.source === 'pin' ? cells.remembered : cells.hash).value++;
   if (pinStore === undefined || decision.source === 'pin' || decision.wanted === -1) {
     done(decision);
     return;

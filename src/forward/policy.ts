@@ -10,9 +10,12 @@ export interface ForwardPolicy {
   readonly ambiguousGroup: Config['ambiguousGroup'];
   readonly xForwarded: boolean;
   readonly forwarded: boolean;
-  /** Value that is appended to Via, such as `1.1 pointsman`; undefined: none. */
+  /** What Via gets on the way to the upstream, such as `1.1 pointsman`; undefined: none. A gateway need not add it
+   * to responses (RFC 9110, 7.6.3). */
   readonly via: string | undefined;
   readonly requestIdField: string;
+  /** Routes look at the host; otherwise it need not be taken apart. */
+  readonly needsHost: boolean;
   /** Lower case. */
   readonly upgrades: ReadonlySet<string>;
   readonly maxRequestBody: number;
@@ -25,7 +28,8 @@ export interface ForwardPolicy {
   readonly responseFields: FieldClassifier;
 }
 
-export function compilePolicy(config: Config): ForwardPolicy {
+/** @param needsHost whether any route matches by more than the group */
+export function compilePolicy(config: Config, needsHost: boolean): ForwardPolicy {
   const { forwarding, limits, retries, timeouts, trust } = config;
   return {
     trust: new TrustList(trust.cidrs),
@@ -35,6 +39,7 @@ export function compilePolicy(config: Config): ForwardPolicy {
     forwarded: forwarding.forwarded,
     via: forwarding.via === '' ? undefined : `1.1 ${forwarding.via}`,
     requestIdField: forwarding.requestId,
+    needsHost,
     upgrades: new Set(forwarding.upgrades.map((protocol) => protocol.toLowerCase())),
     maxRequestBody: limits.requestBody ?? Number.POSITIVE_INFINITY,
     retryAttempts: retries.attempts,

@@ -2,19 +2,21 @@
  * Reads the head of a request as `node:http` parsed it: refuses what llhttp lets pass and a proxy must not, takes the
  * facts that routing needs, and writes the fields for the upstream, all in one pass.
  */
-import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { readGroup } from '../routing/group.ts';
 import type { RequestFacts } from '../routing/match.ts';
 import type { Peer } from './peer.ts';
 import type { ForwardPolicy } from './policy.ts';
 import type { FailureReason } from './reasons.ts';
+import { newRequestId } from './request-id.ts';
 
 export interface RequestHead {
   readonly facts: RequestFacts;
   /** Flat list for the upstream. Host comes first; its value is '' when the client sent none (HTTP/1.0). */
   readonly upstreamHeaders: string[];
   readonly requestId: string;
+  /** As sent, with the port. */
+  readonly host: string | undefined;
   readonly accept: string | undefined;
   readonly hasBody: boolean;
   /** Bytes; -1 when the body is chunked. */
@@ -136,7 +138,7 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
   }
 
   headers[1] = host ?? '';
-  if (requestId === undefined) requestId = randomUUID();
+  if (requestId === undefined) requestId = newRequestId();
   headers.push(policy.requestIdField, requestId);
   if (policy.xForwarded) {
     headers.push(
@@ -172,13 +174,14 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
     facts: {
       method: req.method ?? '',
       path,
-      host: host === undefined ? '' : withoutPort(host),
+      host: host === undefined || !policy.needsHost ? '' : withoutPort(host),
       group: groupValue,
       groups,
       rawHeaders: refusal === undefined ? raw : NO_HEADERS,
     },
     upstreamHeaders: headers,
     requestId,
+    host,
     accept,
     hasBody: contentLength !== 0,
     contentLength,

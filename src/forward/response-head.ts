@@ -10,33 +10,42 @@ export interface ResponseHead {
 
 /**
  * @param rawHeaders names and values as undici read them off the wire: order, case and bytes are kept
+ * @param parsed     the same by lower-case name, as undici has decoded them already
  * @param trailers   whether trailers can be passed on, and with them the field that announces them
  */
 export function buildResponseHead(
   rawHeaders: readonly Buffer[],
+  parsed: Readonly<Record<string, string | string[] | undefined>>,
   status: number,
-  connection: string | undefined,
   policy: ForwardPolicy,
   requestId: string,
   trailers: boolean,
 ): ResponseHead {
   const fields = policy.responseFields;
-  const nominated = fields.nominated(connection);
+  const connection = parsed['connection'];
+  const nominated = fields.nominated(Array.isArray(connection) ? connection.join(',') : connection);
   const headers: string[] = [];
   let contentLength: string | undefined;
   let announced: string | undefined;
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i]!.toString('latin1');
-    const role = fields.roleOf(name);
-    if (role === 'contentLength') contentLength = rawHeaders[i + 1]!.toString('latin1');
-    else if (role === 'trailer') announced = rawHeaders[i + 1]!.toString('latin1');
-    else if (role === 'pass' || role === 'xForwardedOther') {
-      if (nominated?.has(name.toLowerCase())) continue;
-      headers.push(name, rawHeaders[i + 1]!.toString('latin1'));
+    const name = fields.nameOf(rawHeaders[i]!);
+    const decoded = parsed[name.lower];
+    // Several fields of one name stand in one list there; each keeps its own place here.
+    const value = typeof decoded === 'string' ? decoded : rawHeaders[i + 1]!.toString('latin1');
+    switch (name.role) {
+      case 'pass':
+      case 'xForwardedOther':
+        if (nominated === undefined || !nominated.has(name.lower)) headers.push(name.text, value);
+        break;
+      case 'contentLength':
+        contentLength = value;
+        break;
+      case 'trailer':
+        announced = value;
+        break;
     }
   }
   headers.push(policy.requestIdField, requestId);
-  if (policy.via !== undefined) headers.push('Via', policy.via);
   if (status === 204) contentLength = undefined;
   // Before Content-Length, Node takes the bytes of Content-Disposition for UTF-8 and garbles or refuses them.
   if (contentLength !== undefined) headers.push('Content-Length', contentLength);

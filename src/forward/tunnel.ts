@@ -154,7 +154,7 @@ class Tunnel implements Timed {
       return;
     }
     this.#user = identifyUser(live.route.pin, facts.rawHeaders);
-    decidePinned(live, this.#user, this.#forwarder.edges.metrics, (decision) => this.#begin(decision));
+    decidePinned(live, this.#user, (decision) => this.#begin(decision));
   }
 
   #refusal(): { reason: FailureReason; detail: string | undefined } | undefined {
@@ -316,8 +316,8 @@ class Tunnel implements Timed {
     const raw = response.rawHeaders.map((text) => Buffer.from(text, 'latin1'));
     const { headers } = buildResponseHead(
       raw,
+      response.headers,
       this.#status,
-      response.headers.connection,
       this.#snapshot.policy,
       this.#head.requestId,
       false,
@@ -384,7 +384,7 @@ class Tunnel implements Timed {
       client: endpointLabel(this.#peer.address, this.#peer.port),
       method: facts.method,
       path: this.#req.url ?? '',
-      host: facts.host,
+      host: this.#head.host,
       protocol: `HTTP/${this.#req.httpVersion}`,
       group: facts.group === '' ? undefined : facts.group,
       route: live?.route.name,
