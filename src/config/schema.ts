@@ -3,68 +3,78 @@
  * derived from this file; cross-references between keys are checked in `rules.ts`.
  *
  * After parsing, durations are milliseconds, sizes are bytes, names of HTTP fields keep the case they were written in.
+ *
+ * Messages are predicates ("is not …", "must …") without the value: the loader puts the value before those that begin
+ * with "is" or "has", unless it came from the environment and might be a secret.
  */
 
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { DURATION_REGEX_SOURCE, parseDuration, parseSize, SIZE_REGEX_SOURCE } from './units.ts';
+import { ADDRESS_REGEX_SOURCE, parseAddress } from './address.ts';
+import {
+  DURATION_REGEX_SOURCE,
+  formatDuration,
+  formatSize,
+  parseDuration,
+  parseSize,
+  SIZE_REGEX_SOURCE,
+} from './units.ts';
 
 const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
 const duration = (options: { min?: number; max?: number } = {}) => {
-  const { min = 1, max = Number.MAX_SAFE_INTEGER } = options;
-  return z
-    .string()
-    .meta({ pattern: DURATION_REGEX_SOURCE, format: 'duration' })
-    .transform((text, context) => {
-      const ms = parseDuration(text);
-      if (ms === undefined) {
-        context.issues.push({
-          code: 'custom',
-          input: text,
-          message: `"${clip(text)}" is not a duration; write a number and a unit: 250ms, 2s, 5m, 12h or 30d`,
-        });
-        return z.NEVER;
-      }
-      if (ms < min || ms > max) {
-        context.issues.push({
-          code: 'custom',
-          input: text,
-          message: `"${text}" is out of range; it must be from ${min}ms to ${max}ms`,
-        });
-        return z.NEVER;
-      }
-      return ms;
-    });
+  const { min = 1, max = Number.POSITIVE_INFINITY } = options;
+  return quantity(
+    parseDuration,
+    { pattern: DURATION_REGEX_SOURCE },
+    'is not a duration; write a number and a unit: 250ms, 2s, 5m, 12h or 30d',
+    range(min, max, formatDuration),
+  );
 };
 
 const size = (options: { min?: number; max?: number } = {}) => {
-  const { min = 0, max = Number.MAX_SAFE_INTEGER } = options;
+  const { min = 0, max = Number.POSITIVE_INFINITY } = options;
+  return quantity(
+    parseSize,
+    { pattern: SIZE_REGEX_SOURCE },
+    'is not a size; write a whole number and a unit: 512B, 16KiB, 1MiB or 1GiB',
+    range(min, max, formatSize),
+  );
+};
+
+interface Range {
+  readonly min: number;
+  readonly max: number;
+  readonly message: string;
+}
+
+function range(min: number, max: number, format: (value: number) => string): Range {
+  const bounds =
+    max === Number.POSITIVE_INFINITY ? `at least ${format(min)}` : `${format(min)} to ${format(max)}`;
+  return { min, max, message: `is out of range; it must be ${bounds}` };
+}
+
+function quantity(
+  parse: (text: string) => number | undefined,
+  meta: { pattern: string },
+  malformed: string,
+  { min, max, message }: Range,
+) {
   return z
     .string()
-    .meta({ pattern: SIZE_REGEX_SOURCE })
+    .meta(meta)
     .transform((text, context) => {
-      const bytes = parseSize(text);
-      if (bytes === undefined) {
-        context.issues.push({
-          code: 'custom',
-          input: text,
-          message: `"${clip(text)}" is not a size; write a whole number and a unit: 512B, 16KiB, 1MiB or 1GiB`,
-        });
-        return z.NEVER;
-      }
-      if (bytes < min || bytes > max) {
-        context.issues.push({
-          code: 'custom',
-          input: text,
-          message: `"${text}" is out of range; it must be from ${min}B to ${max}B`,
-        });
-        return z.NEVER;
-      }
-      return bytes;
+      const value = parse(text);
+      if (value !== undefined && value >= min && value <= max) return value;
+      context.issues.push({
+        code: 'custom',
+        input: text,
+        message: value === undefined ? malformed : message,
+      });
+      return z.NEVER;
     });
-};
+}
 
 const fieldName = z
   .string()
@@ -80,20 +90,16 @@ const name = z
 /** `host:port`, `[v6]:port` or `:port` → `{ host, port }`; port 0 asks the kernel for a free one. */
 const address = z
   .string()
-  .meta({ pattern: '^(\\[[0-9A-Fa-f:.]+\\]|[^:\\[\\]]*):[0-9]{1,5}$' })
+  .meta({ pattern: ADDRESS_REGEX_SOURCE })
   .transform((text, context) => {
-    const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
-    const host = match?.[1] ?? (match?.[2] || '0.0.0.0');
-    const port = Number(match?.[3]);
-    if (match === null || port > 65_535 || isIP(host) === 0) {
-      context.issues.push({
-        code: 'custom',
-        input: text,
-        message: `"${clip(text)}" is not an address to listen on; write IP:PORT, such as 0.0.0.0:8080 or [::]:8080`,
-      });
-      return z.NEVER;
-    }
-    return { host, port };
+    const parsed = parseAddress(text);
+    if (parsed !== undefined) return parsed;
+    context.issues.push({
+      code: 'custom',
+      input: text,
+      message: 'is not an address to listen on; write IP:PORT, such as 0.0.0.0:8080 or [::]:8080',
+    });
+    return z.NEVER;
   });
 
 /** An upstream's URL → scheme, host, port and the authority as written (for Host, where the client sent none). */
@@ -106,22 +112,21 @@ const backendUrl = z
       return z.NEVER;
     };
     const match = /^(https?):\/\/(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(\d{1,5}))?(\/?)(.*)$/.exec(text);
-    if (match === null) {
-      return problem(
-        `"${clip(text)}" is not an upstream URL; write http://HOST[:PORT] or https://HOST[:PORT]`,
-      );
-    }
+    if (match === null)
+      return problem('is not an upstream URL; write http://HOST[:PORT] or https://HOST[:PORT]');
     if (match[5] !== '') {
-      return problem(
-        `"${clip(text)}" has more than scheme, host and port; paths pass through as the client sent them`,
-      );
+      return problem('has more than scheme, host and port; paths pass through as the client sent them');
     }
     const scheme = match[1] as 'http' | 'https';
+    const bracketed = match[2]!.startsWith('[');
     const host = match[2]!.replace(/^\[|\]$/g, '');
+    if (bracketed && isIP(host) !== 6) return problem('has no IPv6 address between the brackets');
+    if (host.length > 253) return problem('has a host name longer than 253 characters');
+    if (!bracketed && !/^[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?$/.test(host)) {
+      return problem('has a host name with a part that is empty or longer than 63 characters');
+    }
     const port = match[3] === undefined ? (scheme === 'http' ? 80 : 443) : Number(match[3]);
-    if (port < 1 || port > 65_535)
-      return problem(`port ${match[3]} of "${clip(text)}" is not from 1 to 65535`);
-    if (host.length > 253) return problem('the host name is longer than 253 characters');
+    if (port < 1 || port > 65_535) return problem('has a port that is not from 1 to 65535');
     const authority = match[3] === undefined ? match[2]! : `${match[2]!}:${match[3]}`;
     return { scheme, host, port, authority };
   });
@@ -162,7 +167,7 @@ const match = z.strictObject({
   )
     .optional()
     .describe('Host, or a list; any case, without port. `*.example.com` matches every name below it.'),
-  path: oneOrMany(z.string().startsWith('/', 'must start with /').max(4096))
+  path: oneOrMany(z.string().regex(/^\//, 'must start with /').max(4096))
     .optional()
     .describe(
       'How the path begins, or a list of beginnings, compared byte by byte (`/api` also matches `/apix`).',
@@ -180,7 +185,7 @@ const match = z.strictObject({
     ),
 });
 
-const weight = z.int('must be a whole number').min(0, 'must not be negative').max(1_000_000);
+const weight = z.int().min(0, 'must not be negative').max(1_000_000);
 
 const timeouts = z.strictObject({
   connect: duration({ max: 300_000 })
@@ -232,10 +237,15 @@ const healthFields = {
   method: z.enum(['GET', 'HEAD', 'OPTIONS']).describe('Method of an HTTP check.'),
   host: z
     .string()
-    .regex(/^[A-Za-z0-9._:[\]-]{1,253}$/, 'is not a host')
+    .regex(/^[A-Za-z0-9._:[\]-]{1,253}$/, 'is not a host; write HOST or HOST:PORT')
     .describe("Host field of an HTTP check; default: the backend's own authority."),
   status: z
-    .array(z.union([z.int().min(100).max(599), z.string().regex(/^[1-5]xx$/, 'is not a class such as 2xx')]))
+    .array(
+      z.union([
+        z.int().min(100).max(599),
+        z.string().regex(/^[1-5]xx$/, 'is not a status code or a class such as 2xx'),
+      ]),
+    )
     .min(1)
     .max(100)
     .describe('Status codes or classes that count as good.'),
@@ -365,7 +375,8 @@ const resolver = z.strictObject({
     .array(
       z
         .string()
-        .regex(/^(\[[0-9A-Fa-f:.]+\](:\d{1,5})?|[0-9.]+(:\d{1,5})?|[0-9A-Fa-f:]+)$/, 'is not IP or IP:PORT'),
+        .regex(/^(\[[0-9A-Fa-f:.]+\](:\d{1,5})?|[0-9.]+(:\d{1,5})?|[0-9A-Fa-f:]+)$/, 'is not IP or IP:PORT')
+        .refine(isNameserver, 'is not IP or IP:PORT'),
     )
     .min(1)
     .max(3)
@@ -415,7 +426,7 @@ const forwarding = z.strictObject({
   forwarded: z.boolean().default(false).describe('Send Forwarded (RFC 7239) to upstreams.'),
   via: z
     .string()
-    .regex(/^[A-Za-z0-9._-]{0,64}$/)
+    .regex(/^[A-Za-z0-9._-]{0,64}$/, 'is not a name for Via: letters, digits, ".", "_" and "-", at most 64')
     .default('pointsman')
     .describe('Name in Via; empty: no Via.'),
   requestId: fieldName.default('X-Request-Id').describe('Field of the request id.'),
@@ -534,6 +545,12 @@ export const RESTART_KEYS = [
   'limits.connections',
 ] as const;
 
-function clip(text: string): string {
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+/** IP, IPv4:PORT or [IPv6]:PORT, judged beyond what the pattern of the JSON Schema can say. */
+function isNameserver(text: string): boolean {
+  const match = /^(?:\[([^\]]+)\]|([0-9.]+))(?::(\d{1,5}))?$/.exec(text);
+  if (match === null) return isIP(text) === 6;
+  const port = Number(match[3] ?? 53);
+  return (
+    (match[1] === undefined ? isIP(match[2]!) === 4 : isIP(match[1]) === 6) && port >= 1 && port <= 65_535
+  );
 }

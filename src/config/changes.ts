@@ -1,0 +1,206 @@
+/** What differs between two configurations, row by row, for the log of a reload. */
+import { formatAddress } from './address.ts';
+import { schemasAt } from './json-schema.ts';
+import type { KeyPath } from './problems.ts';
+import { formatKeyPath, quote } from './problems.ts';
+import { type Config, RESTART_KEYS } from './schema.ts';
+import { kindOf } from './type-words.ts';
+import { formatDuration, formatSize } from './units.ts';
+
+export interface Change {
+  readonly kind: 'added' | 'removed' | 'changed';
+  /** `routes.free.split.canary`: routes by name. */
+  readonly path: string;
+  /** As parsed (milliseconds, bytes); secrets masked. */
+  readonly before?: unknown;
+  readonly after?: unknown;
+  /** `route free: canary 5 → 10` */
+  readonly text: string;
+}
+
+/** Shown instead of values that may be secrets: of these, only that they changed is said. */
+const HIDDEN = '(hidden)';
+
+/** A tree of maps with plain leaves; lists are leaves. */
+type Tree = { readonly [key: string]: unknown };
+
+/** Empty when the two mean the same. In the order of the keys of `after`, removed ones after the rest of their map. */
+export function describeChanges(before: Config, after: Config): Change[] {
+  const changes: Change[] = [];
+  compare(treeOf(before), treeOf(after), [], changes);
+  return [...changes, ...orderChange(before, after)];
+}
+
+/** Those of `RESTART_KEYS` that differ: they wait for a restart. */
+export function restartChanges(before: Config, after: Config): string[] {
+  return RESTART_KEYS.filter((key) => {
+    const path = key.split('.');
+    return !same(valueAt(before, path), valueAt(after, path));
+  });
+}
+
+function treeOf(config: Config): Tree {
+  return {
+    ...config,
+    listen: formatAddress(config.listen),
+    admin: formatAddress(config.admin),
+    backends: mapValues(config.backends, (backend) => ({
+      ...backend,
+      url: `${backend.url.scheme}://${backend.url.authority}`,
+    })),
+    routes: Object.fromEntries(config.routes.map(({ name, ...route }) => [name, route])),
+  };
+}
+
+function compare(before: Tree, after: Tree, path: readonly string[], changes: Change[]): void {
+  const keys = [...Object.keys(after), ...Object.keys(before).filter((key) => !Object.hasOwn(after, key))];
+  for (const key of keys) {
+    const from = Object.hasOwn(before, key) ? before[key] : undefined;
+    const to = Object.hasOwn(after, key) ? after[key] : undefined;
+    if (same(from, to)) continue;
+    const here = [...path, key];
+    // A row, backend or pin that comes or goes is one change; other maps are told key by key.
+    const whole = isNamedThing(here) && (from === undefined || to === undefined);
+    if (
+      !whole &&
+      (isTree(from) || isTree(to)) &&
+      (isTree(from) || from === undefined) &&
+      (isTree(to) || to === undefined)
+    ) {
+      compare(from ?? {}, to ?? {}, here, changes);
+    } else {
+      changes.push(changeOf(here, from, to));
+    }
+  }
+}
+
+function changeOf(path: readonly string[], from: unknown, to: unknown): Change {
+  const kind = from === undefined ? 'added' : to === undefined ? 'removed' : 'changed';
+  const [before, after] = [masked(path, from), masked(path, to)];
+  return {
+    kind,
+    path: formatKeyPath(path),
+    ...(before === undefined ? {} : { before }),
+    ...(after === undefined ? {} : { after }),
+    text: textOf(path, before, after),
+  };
+}
+
+function textOf(path: readonly string[], before: unknown, after: unknown): string {
+  const [section, name, ...rest] = path;
+  const thing = section === undefined ? undefined : THINGS[section];
+  if (thing === undefined || name === undefined) return difference(formatKeyPath(path), path, before, after);
+  const subject = `${thing} ${name}`;
+  if (rest.length === 0) {
+    if (before === undefined) return `${subject}: added${summary(section!, after)}`;
+    if (after === undefined) return `${subject}: removed`;
+  }
+  // The weights are what a row is about, so they go without their key.
+  const label = section === 'routes' && rest[0] === 'split' ? rest.slice(1) : rest;
+  return `${subject}: ${difference(formatKeyPath(label), path, before, after)}`;
+}
+
+const THINGS: Readonly<Record<string, string>> = { routes: 'route', backends: 'backend', pins: 'pin' };
+
+function difference(label: string, path: readonly string[], before: unknown, after: unknown): string {
+  if (before === HIDDEN && after === HIDDEN) return `${label} changed`;
+  const none = 'none';
+  const from = before === undefined ? none : shown(path, before);
+  const to = after === undefined ? none : shown(path, after);
+  return from === to ? `${label} changed` : `${label} ${from} → ${to}`;
+}
+
+/** ` (canary 5, production 95)`, ` (http://…)` */
+function summary(section: string, value: unknown): string {
+  if (!isTree(value)) return '';
+  if (section === 'backends') return ` (${String(value['url'])})`;
+  if (section !== 'routes' || !isTree(value['split'])) return '';
+  const weights = Object.entries(value['split']).map(([backend, weight]) => `${backend} ${String(weight)}`);
+  return ` (${weights.join(', ')})`;
+}
+
+/** A value as it would be written in the file. */
+function shown(path: readonly string[], value: unknown): string {
+  if (Array.isArray(value))
+    return value.length === 0 ? 'none' : value.map((item) => shown(path, item)).join(', ');
+  if (typeof value === 'number') {
+    const kinds = schemasAt(schemaPath(path)).map(kindOf);
+    if (kinds.includes('duration')) return formatDuration(value);
+    if (kinds.includes('size')) return formatSize(value);
+  }
+  if (typeof value === 'string') return /^[\x21-\x7e]{1,200}$/.test(value) ? value : quote(value);
+  return typeof value === 'object' ? quote(JSON.stringify(value)) : String(value);
+}
+
+/** Routes are a list in the schema and go by name here. */
+function schemaPath(path: readonly string[]): KeyPath {
+  return path[0] === 'routes' && path.length > 1 ? ['routes', 0, ...path.slice(2)] : path;
+}
+
+function masked(path: readonly string[], value: unknown): unknown {
+  if (value === undefined) return undefined;
+  const [first, , third, fourth] = path;
+  if (first === 'redis') {
+    if (path.length === 1 && isTree(value))
+      return mapValues(value, (inner, key) => masked(['redis', key], inner));
+    return path[1] === 'url' && typeof value === 'string' ? maskedUrl(value) : value;
+  }
+  // Fields that a request must have are at times tokens, and a salt decides who is in the canary.
+  if (first === 'pins' && third === 'salt') return HIDDEN;
+  if (first === 'pins' && path.length === 2 && isTree(value) && value['salt'] !== undefined) {
+    return { ...value, salt: HIDDEN };
+  }
+  if (first === 'routes' && third === 'match' && fourth === 'headers') return HIDDEN;
+  if (first === 'routes' && path.length === 2 && isTree(value) && isTree(value['match'])) {
+    const { headers, ...match } = value['match'];
+    return { ...value, match: headers === undefined ? match : { ...match, headers: HIDDEN } };
+  }
+  return value;
+}
+
+/** `redis://***@host:6379/0` */
+function maskedUrl(url: string): string {
+  const at = url.lastIndexOf('@');
+  const start = url.indexOf('://') + 3;
+  const open = at < start ? url : `${url.slice(0, start)}***${url.slice(at)}`;
+  // ioredis also takes a password from the query.
+  return open.replace(/\?.*$/s, '?***');
+}
+
+function orderChange(before: Config, after: Config): Change[] {
+  const were = new Set(before.routes.map(({ name }) => name));
+  const are = new Set(after.routes.map(({ name }) => name));
+  const from = before.routes.map(({ name }) => name).filter((name) => are.has(name));
+  const to = after.routes.map(({ name }) => name).filter((name) => were.has(name));
+  if (same(from, to)) return [];
+  const text = `routes: order ${from.join(', ')} → ${to.join(', ')}`;
+  return [{ kind: 'changed', path: 'routes', before: from, after: to, text }];
+}
+
+/** A row, backend, pin, or Redis as a whole. */
+function isNamedThing(path: readonly string[]): boolean {
+  return (path.length === 2 && THINGS[path[0]!] !== undefined) || (path.length === 1 && path[0] === 'redis');
+}
+
+function isTree(value: unknown): value is Tree {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Order of keys counts for nothing, save that `undefined` is the same as not being there. */
+function same(a: unknown, b: unknown): boolean {
+  if (Object.is(a, b)) return true;
+  if (Array.isArray(a) && Array.isArray(b)) {
+    return a.length === b.length && a.every((item, index) => same(item, b[index]));
+  }
+  if (!isTree(a) || !isTree(b)) return false;
+  const keys = new Set([...Object.keys(a), ...Object.keys(b)]);
+  return [...keys].every((key) => same(a[key], b[key]));
+}
+
+function valueAt(value: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>((inner, key) => (isTree(inner) ? inner[key] : undefined), value);
+}
+
+function mapValues<T>(object: Readonly<Record<string, T>>, map: (value: T, key: string) => unknown): Tree {
+  return Object.fromEntries(Object.entries(object).map(([key, value]) => [key, map(value, key)]));
+}

@@ -1,0 +1,286 @@
+/**
+ * Rules between keys, which no schema can say. They read the located values rather than the parsed `Config`, so that
+ * they also find what is wrong in a file that the schema refuses, and everything is reported in one go.
+ */
+import { addressesClash, parseAddress } from './address.ts';
+import {
+  childOf,
+  type LocatedList,
+  type LocatedMap,
+  type LocatedNode,
+  type LocatedScalar,
+} from './located.ts';
+import { suggestion } from './nearest.ts';
+import { type Fault, type KeyPath, quote } from './problems.ts';
+import { RegexBudget } from './regex-budget.ts';
+import { parseDuration } from './units.ts';
+
+/** Most backends, most pins, and most backends of one split. */
+const MAX_BACKENDS = 1_000;
+const MAX_PINS = 100;
+const MAX_SPLIT = 100;
+
+/** Fields that frame a message or end at the next hop, and so cannot carry a group or an id. */
+const FRAMING_FIELDS: ReadonlySet<string> = new Set([
+  'connection',
+  'content-length',
+  'expect',
+  'host',
+  'keep-alive',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+export function ruleFaults(root: LocatedNode): Fault[] {
+  const map = mapOf(root);
+  return map === undefined ? [] : new Rules(map).check();
+}
+
+class Rules {
+  readonly #faults: Fault[] = [];
+  readonly #root: LocatedMap;
+  readonly #regexes = new RegexBudget();
+  /** Undefined when there is no map of them: then nothing is said about names. */
+  readonly #backends: ReadonlySet<string> | undefined;
+  readonly #pins: ReadonlySet<string> | undefined;
+
+  constructor(root: LocatedMap) {
+    this.#root = root;
+    this.#backends = keysOf(childOf(root, 'backends'));
+    const pins = childOf(root, 'pins');
+    this.#pins = pins === undefined ? new Set() : keysOf(pins);
+  }
+
+  check(): Fault[] {
+    this.#counts();
+    this.#routes();
+    this.#stores();
+    this.#addresses();
+    this.#fields();
+    this.#timeToLive();
+    return this.#faults;
+  }
+
+  #fault(node: { readonly offset: number }, path: KeyPath, message: string): void {
+    this.#faults.push({ offset: node.offset, path, message });
+  }
+
+  #counts(): void {
+    const backends = this.#root.entries.get('backends');
+    if (backends !== undefined && this.#backends !== undefined) {
+      const { size } = this.#backends;
+      const at = { offset: backends.keyOffset };
+      if (size === 0) this.#fault(at, ['backends'], 'must name at least one backend');
+      if (size > MAX_BACKENDS) {
+        this.#fault(at, ['backends'], `must name at most ${MAX_BACKENDS} backends, found ${size}`);
+      }
+    }
+    const pins = this.#root.entries.get('pins');
+    if (pins !== undefined && (this.#pins?.size ?? 0) > MAX_PINS) {
+      this.#fault({ offset: pins.keyOffset }, ['pins'], `must name at most ${MAX_PINS} pins`);
+    }
+  }
+
+  #routes(): void {
+    const routes = listOf(childOf(this.#root, 'routes'));
+    if (routes === undefined) return;
+    const names = new Map<unknown, number>();
+    for (const [index, route] of routes.items.entries()) {
+      const path = ['routes', index];
+      const name = textOf(childOf(route, 'name'));
+      if (name !== undefined) {
+        const first = names.get(name.value);
+        if (first === undefined) names.set(name.value, index);
+        else {
+          this.#fault(name, [...path, 'name'], `routes[${first}] has the same name; give each route its own`);
+        }
+      }
+      this.#split(route, path);
+      this.#pin(route, path);
+      this.#match(route, path);
+    }
+    this.#lastRoute(routes);
+  }
+
+  #split(route: LocatedNode, path: KeyPath): void {
+    const split = mapOf(childOf(route, 'split'));
+    if (split === undefined) return;
+    const here = [...path, 'split'];
+    if (split.entries.size === 0) {
+      this.#fault(split, here, 'is empty; give at least one backend a weight, such as { production: 100 }');
+    }
+    if (split.entries.size > MAX_SPLIT) {
+      this.#fault(split, here, `must name at most ${MAX_SPLIT} backends, found ${split.entries.size}`);
+    }
+    for (const [backend, { keyOffset }] of split.entries) {
+      if (this.#backends === undefined || this.#backends.has(backend)) continue;
+      const message = `there is no backend ${quote(backend)}${suggestion(backend, this.#backends, 'backends')}`;
+      this.#fault({ offset: keyOffset }, [...here, backend], message);
+    }
+    const weights = [...split.entries.values()].map(({ value }) => value);
+    if (weights.length > 0 && weights.every((weight) => weight.kind === 'scalar' && weight.value === 0)) {
+      this.#fault(split, here, 'all weights are 0; give at least one backend a weight above 0');
+    }
+    const main = textOf(childOf(route, 'main'));
+    if (main !== undefined && !split.entries.has(main.value)) {
+      const message = `${named(main, 'the split of this route has no backend', 'the split of this route lacks it')}`;
+      this.#fault(main, [...path, 'main'], `${message}${hint(main, split.entries.keys(), 'its backends')}`);
+    }
+  }
+
+  #pin(route: LocatedNode, path: KeyPath): void {
+    const pin = textOf(childOf(route, 'pin'));
+    if (pin === undefined || this.#pins === undefined || this.#pins.has(pin.value)) return;
+    const message = named(pin, 'there is no pin', 'there is no pin of that name');
+    const rest = this.#pins.size === 0 ? '; define it under pins' : hint(pin, this.#pins, 'pins');
+    this.#fault(pin, [...path, 'pin'], `${message}${rest}`);
+  }
+
+  #match(route: LocatedNode, path: KeyPath): void {
+    const match = childOf(route, 'match');
+    const group = childOf(match, 'group');
+    for (const [index, value] of (group?.kind === 'list' ? group.items : [group]).entries()) {
+      const text = textOf(value);
+      if (text === undefined || text.value === '' || text.value.trim() !== '') continue;
+      const where = group?.kind === 'list' ? [index] : [];
+      this.#fault(text, [...path, 'match', 'group', ...where], 'must not be blank');
+    }
+    const headers = mapOf(childOf(match, 'headers'));
+    for (const [field, { keyOffset, value }] of headers?.entries ?? []) {
+      const rule = mapOf(value);
+      if (rule === undefined) continue;
+      const here = [...path, 'match', 'headers', field];
+      const has = (key: string) => rule.entries.has(key);
+      const compares = has('exact') || has('prefix') || has('regex');
+      if (!compares && !has('present') && [...rule.entries.keys()].every((key) => key === 'ignoreCase')) {
+        const message = 'says nothing to compare with; give one of exact, prefix, regex or present';
+        this.#fault({ offset: keyOffset }, here, message);
+      }
+      if (compares && has('present')) {
+        const message = 'stands alone; with exact, prefix or regex the field must be present anyway';
+        this.#fault({ offset: rule.entries.get('present')!.keyOffset }, [...here, 'present'], message);
+      }
+      this.#regex(rule, here);
+    }
+  }
+
+  #regex(rule: LocatedMap, path: KeyPath): void {
+    const regex = textOf(rule.entries.get('regex')?.value);
+    if (regex === undefined || regex.value.length > 1024) return;
+    const ignoreCase = childOf(rule, 'ignoreCase');
+    const folded = ignoreCase?.kind === 'scalar' && ignoreCase.value === true;
+    const message = this.#regexes.judge(regex.value, folded, regex.variables.length > 0);
+    if (message !== undefined) this.#fault(regex, [...path, 'regex'], message);
+  }
+
+  #lastRoute(routes: LocatedList): void {
+    const index = routes.items.length - 1;
+    const last = mapOf(routes.items[index]);
+    if (last === undefined || matchesAll(last.entries.get('match')?.value)) return;
+    const message = 'requests that no row matches would have nowhere to go; add a last row without match';
+    this.#fault({ offset: last.entries.get('match')!.keyOffset }, ['routes', index, 'match'], message);
+  }
+
+  #stores(): void {
+    if (this.#root.entries.has('redis')) return;
+    for (const [name, { value }] of mapOf(childOf(this.#root, 'pins'))?.entries ?? []) {
+      const store = textOf(childOf(value, 'store'));
+      if (store?.value !== 'redis') continue;
+      this.#fault(
+        store,
+        ['pins', name, 'store'],
+        'store: redis needs the key redis with a url at the top level',
+      );
+    }
+  }
+
+  #addresses(): void {
+    const listen = this.#address('listen', '0.0.0.0:8080');
+    const admin = this.#address('admin', '0.0.0.0:9901');
+    if (listen === undefined || admin === undefined || !addressesClash(listen, admin)) return;
+    const [key, other] = this.#root.entries.has('admin') ? ['admin', 'listen'] : ['listen', 'admin'];
+    const at = this.#root.entries.get(key)?.value ?? this.#root;
+    this.#fault(at, [key], `is the same port as ${other}; probes and traffic need ports of their own`);
+  }
+
+  #address(key: string, fallback: string): ReturnType<typeof parseAddress> {
+    if (!this.#root.entries.has(key)) return parseAddress(fallback);
+    const text = textOf(childOf(this.#root, key));
+    return text === undefined ? undefined : parseAddress(text.value);
+  }
+
+  #fields(): void {
+    const group = textOf(childOf(this.#root, 'groupHeader'));
+    const id = textOf(childOf(childOf(this.#root, 'forwarding'), 'requestId'));
+    for (const [field, path] of [
+      [group, ['groupHeader']],
+      [id, ['forwarding', 'requestId']],
+    ] as const) {
+      if (field === undefined || !FRAMING_FIELDS.has(field.value.toLowerCase())) continue;
+      this.#fault(field, path, 'this field has a meaning of its own in HTTP; choose another, such as X-…');
+    }
+    const groupName = (group?.value ?? 'X-Traffic-Group').toLowerCase();
+    const idName = (id?.value ?? 'X-Request-Id').toLowerCase();
+    if (groupName !== idName) return;
+    const message = 'groupHeader and forwarding.requestId are the same field; choose another for one of them';
+    if (id !== undefined) this.#fault(id, ['forwarding', 'requestId'], message);
+    else if (group !== undefined) this.#fault(group, ['groupHeader'], message);
+  }
+
+  #timeToLive(): void {
+    const resolver = childOf(this.#root, 'resolver');
+    const min = textOf(childOf(resolver, 'minTtl'));
+    const max = textOf(childOf(resolver, 'maxTtl'));
+    const at = max ?? min;
+    const least = parseDuration(min?.value ?? '1s');
+    const most = parseDuration(max?.value ?? '30s');
+    if (at === undefined || least === undefined || most === undefined || least <= most) return;
+    const path = ['resolver', max === undefined ? 'minTtl' : 'maxTtl'];
+    this.#fault(at, path, 'minTtl is longer than maxTtl; make maxTtl at least as long');
+  }
+}
+
+/** True of a row's match that every request meets. */
+function matchesAll(match: LocatedNode | undefined): boolean {
+  if (match === undefined) return true;
+  // What is wrong in it is said elsewhere.
+  if (match.kind !== 'map') return true;
+  return [...match.entries].every(([key, { value }]) => {
+    return key === 'headers' && value.kind === 'map' && value.entries.size === 0;
+  });
+}
+
+/** Speaks of a name by its value, unless that came from the environment. */
+function named(name: LocatedScalar, withName: string, without: string): string {
+  if (name.variables.length === 0) return `${withName} ${quote(String(name.value))}`;
+  return `${without} (from ${name.variables.map((variable) => `\${${variable}}`).join(' and ')})`;
+}
+
+/** A name that resembles a value of the environment would give that away. */
+function hint(name: TextScalar, known: Iterable<string>, what: string): string {
+  const names = [...known];
+  if (name.variables.length === 0) return suggestion(name.value, names, what);
+  return suggestion('', names, what);
+}
+
+type TextScalar = LocatedScalar & { readonly value: string };
+
+function textOf(node: LocatedNode | undefined): TextScalar | undefined {
+  return node?.kind === 'scalar' && typeof node.value === 'string' ? (node as TextScalar) : undefined;
+}
+
+function mapOf(node: LocatedNode | undefined): LocatedMap | undefined {
+  return node?.kind === 'map' ? node : undefined;
+}
+
+function listOf(node: LocatedNode | undefined): LocatedList | undefined {
+  return node?.kind === 'list' ? node : undefined;
+}
+
+function keysOf(node: LocatedNode | undefined): ReadonlySet<string> | undefined {
+  return node?.kind === 'map' ? new Set(node.entries.keys()) : undefined;
+}

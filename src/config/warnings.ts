@@ -1,0 +1,134 @@
+/** What a good configuration most likely does not mean. Only what an operator would want to know at once. */
+import { childOf, keyOffsetOf, type LocatedNode, nodeAt, offsetOf } from './located.ts';
+import type { Fault, KeyPath } from './problems.ts';
+import { type Config, healthOf, type RouteConfig } from './schema.ts';
+import { formatDuration } from './units.ts';
+
+export function configWarnings(config: Config, root: LocatedNode): Fault[] {
+  return [
+    ...unreachableRoutes(config, root),
+    ...unusedNames(config, root),
+    ...slowChecks(config, root),
+    ...checksWithoutPath(config, root),
+  ];
+}
+
+function unreachableRoutes(config: Config, root: LocatedNode): Fault[] {
+  const faults: Fault[] = [];
+  /** What earlier rows take whole: conditions → index of the row. */
+  const taken = new Map<string, number>();
+  const takenGroups = new Map<string, number>();
+  let all: number | undefined;
+  for (const [index, route] of config.routes.entries()) {
+    const conditions = conditionsOf(route.match);
+    const groups = groupsAlone(route.match);
+    const covered =
+      groups?.every((group) => takenGroups.has(group)) === true ? takenGroups.get(groups[0]!) : undefined;
+    const earlier = all ?? taken.get(conditions) ?? covered;
+    if (earlier !== undefined) {
+      const path = ['routes', index];
+      const message =
+        all === undefined
+          ? `is never reached: routes[${earlier}] matches the same requests; move or remove one of the two`
+          : `is never reached: routes[${all}] matches everything; move this row above it, or remove it`;
+      faults.push({ offset: offsetOf(root, path), path, message });
+    }
+    if (conditions === '{}') all ??= index;
+    if (!taken.has(conditions)) taken.set(conditions, index);
+    for (const group of groups ?? []) if (!takenGroups.has(group)) takenGroups.set(group, index);
+  }
+  return faults;
+}
+
+/** Equal for two matches that mean the same, written in whatever order and, where it does not matter, case. */
+function conditionsOf(match: RouteConfig['match']): string {
+  const conditions: Record<string, unknown> = {};
+  if (match?.group !== undefined)
+    conditions['group'] = sorted(match.group, (text) => text.trim().toLowerCase());
+  if (match?.host !== undefined) conditions['host'] = sorted(match.host, (text) => text.toLowerCase());
+  if (match?.path !== undefined) conditions['path'] = sorted(match.path, (text) => text);
+  if (match?.method !== undefined) conditions['method'] = sorted(match.method, (text) => text);
+  const headers = Object.entries(match?.headers ?? {}).map(([field, value]) => [
+    field.toLowerCase(),
+    typeof value === 'string' ? { exact: value, ignoreCase: false } : value,
+  ]);
+  if (headers.length > 0) conditions['headers'] = headers.map((header) => JSON.stringify(header)).sort();
+  return JSON.stringify(conditions);
+}
+
+/** Its groups, when a row matches by group and nothing else. */
+function groupsAlone(match: RouteConfig['match']): readonly string[] | undefined {
+  if (match?.group === undefined) return undefined;
+  if (match.host !== undefined || match.path !== undefined || match.method !== undefined) return undefined;
+  if (Object.keys(match.headers ?? {}).length > 0) return undefined;
+  return sorted(match.group, (text) => text.trim().toLowerCase());
+}
+
+function sorted(value: string | readonly string[], fold: (text: string) => string): string[] {
+  return (typeof value === 'string' ? [value] : value).map(fold).sort();
+}
+
+function unusedNames(config: Config, root: LocatedNode): Fault[] {
+  const faults: Fault[] = [];
+  const warn = (path: KeyPath, message: string) => {
+    faults.push({ offset: keyOffsetOf(root, path), path, message });
+  };
+  const backends = new Set(config.routes.flatMap((route) => Object.keys(route.split)));
+  const pins = new Set(config.routes.map((route) => route.pin));
+  for (const name of Object.keys(config.backends)) {
+    if (!backends.has(name)) warn(['backends', name], 'no route uses this backend');
+  }
+  for (const name of Object.keys(config.pins)) {
+    if (!pins.has(name)) warn(['pins', name], 'no route uses this pin');
+  }
+  if (config.redis !== undefined && !Object.values(config.pins).some(({ store }) => store === 'redis')) {
+    warn(['redis'], 'no pin has store: redis, so Redis is not used');
+  }
+  return faults;
+}
+
+function slowChecks(config: Config, root: LocatedNode): Fault[] {
+  const paths: KeyPath[] = [
+    ['health'],
+    ...Object.keys(config.backends).map((name) => ['backends', name, 'health']),
+  ];
+  return paths.flatMap((path) => {
+    const health = path.length === 1 ? config.health : healthOf(config, path[1] as string);
+    const key = ['timeout', 'interval'].find((name) => childOf(nodeAt(root, path), name) !== undefined);
+    if (key === undefined || !health.enabled || health.timeout <= health.interval) return [];
+    const here = [...path, key];
+    const message = `a check may take ${formatDuration(health.timeout)}, longer than the interval of ${formatDuration(health.interval)}, so checks of one endpoint fall behind; make timeout at most interval`;
+    return [{ offset: offsetOf(root, here), path: here, message: fromEnvironment(root, path) ?? message }];
+  });
+}
+
+/** The message without values, when one of them came from the environment. */
+function fromEnvironment(root: LocatedNode, path: KeyPath): string | undefined {
+  const secret = [path, ['health']].some((where) =>
+    ['timeout', 'interval'].some((key) => {
+      const node = childOf(nodeAt(root, where), key);
+      return node?.kind === 'scalar' && node.variables.length > 0;
+    }),
+  );
+  return secret ? 'a check may take longer than the interval; make timeout at most interval' : undefined;
+}
+
+function checksWithoutPath(config: Config, root: LocatedNode): Fault[] {
+  const faults: Fault[] = [];
+  const anyPath =
+    config.health.path !== undefined ||
+    Object.values(config.backends).some(({ health }) => health?.path !== undefined);
+  const warn = (path: KeyPath) => {
+    for (const key of ['method', 'host', 'status']) {
+      if (childOf(nodeAt(root, path), key) === undefined) continue;
+      const here = [...path, key];
+      const message = 'has no effect on a TCP check; add path to check with HTTP';
+      faults.push({ offset: keyOffsetOf(root, here), path: here, message });
+    }
+  };
+  if (!anyPath) warn(['health']);
+  for (const name of Object.keys(config.backends)) {
+    if (healthOf(config, name).path === undefined) warn(['backends', name, 'health']);
+  }
+  return faults;
+}
