@@ -27,7 +27,10 @@ type Tree = { readonly [key: string]: unknown };
 /** Empty when the two mean the same. In the order of the keys of `after`, removed ones after the rest of their map. */
 export function describeChanges(before: Config, after: Config): Change[] {
   const changes: Change[] = [];
-  compare(treeOf(before), treeOf(after), [], changes);
+  compare(treeOf(before), treeOf(after), [], (path, from, to) => {
+    const row = path.length === 2 ? after.routes.findIndex(({ name }) => name === path[1]) + 1 : 0;
+    changes.push(changeOf(path, from, to, row));
+  });
   return [...changes, ...orderChange(before, after)];
 }
 
@@ -52,7 +55,9 @@ function treeOf(config: Config): Tree {
   };
 }
 
-function compare(before: Tree, after: Tree, path: readonly string[], changes: Change[]): void {
+type Found = (path: readonly string[], from: unknown, to: unknown) => void;
+
+function compare(before: Tree, after: Tree, path: readonly string[], found: Found): void {
   const keys = [...Object.keys(after), ...Object.keys(before).filter((key) => !Object.hasOwn(after, key))];
   for (const key of keys) {
     const from = Object.hasOwn(before, key) ? before[key] : undefined;
@@ -67,14 +72,15 @@ function compare(before: Tree, after: Tree, path: readonly string[], changes: Ch
       (isTree(from) || from === undefined) &&
       (isTree(to) || to === undefined)
     ) {
-      compare(from ?? {}, to ?? {}, here, changes);
+      compare(from ?? {}, to ?? {}, here, found);
     } else {
-      changes.push(changeOf(here, from, to));
+      found(here, from, to);
     }
   }
 }
 
-function changeOf(path: readonly string[], from: unknown, to: unknown): Change {
+/** @param row of a route in the new table, from 1 */
+function changeOf(path: readonly string[], from: unknown, to: unknown, row: number): Change {
   const kind = from === undefined ? 'added' : to === undefined ? 'removed' : 'changed';
   const [before, after] = [masked(path, from), masked(path, to)];
   return {
@@ -82,17 +88,18 @@ function changeOf(path: readonly string[], from: unknown, to: unknown): Change {
     path: formatKeyPath(path),
     ...(before === undefined ? {} : { before }),
     ...(after === undefined ? {} : { after }),
-    text: textOf(path, before, after),
+    text: textOf(path, before, after, row),
   };
 }
 
-function textOf(path: readonly string[], before: unknown, after: unknown): string {
+function textOf(path: readonly string[], before: unknown, after: unknown, row: number): string {
   const [section, name, ...rest] = path;
   const thing = section === undefined ? undefined : THINGS[section];
   if (thing === undefined || name === undefined) return difference(formatKeyPath(path), path, before, after);
   const subject = `${thing} ${name}`;
   if (rest.length === 0) {
-    if (before === undefined) return `${subject}: added${summary(section!, after)}`;
+    if (before === undefined)
+      return `${subject}: added${section === 'routes' ? ` as row ${row}` : ''}${summary(section!, after)}`;
     if (after === undefined) return `${subject}: removed`;
   }
   // The weights are what a row is about, so they go without their key.
@@ -167,13 +174,17 @@ function maskedUrl(url: string): string {
   return open.replace(/\?.*$/s, '?***');
 }
 
+/** A longer order is not spelt out in the log. */
+const MAX_NAMES = 20;
+
 function orderChange(before: Config, after: Config): Change[] {
   const were = new Set(before.routes.map(({ name }) => name));
   const are = new Set(after.routes.map(({ name }) => name));
   const from = before.routes.map(({ name }) => name).filter((name) => are.has(name));
   const to = after.routes.map(({ name }) => name).filter((name) => were.has(name));
   if (same(from, to)) return [];
-  const text = `routes: order ${from.join(', ')} → ${to.join(', ')}`;
+  const text =
+    to.length > MAX_NAMES ? 'routes: order changed' : `routes: order ${from.join(', ')} → ${to.join(', ')}`;
   return [{ kind: 'changed', path: 'routes', before: from, after: to, text }];
 }
 

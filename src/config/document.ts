@@ -44,7 +44,8 @@ export function readDocument(text: string, environment: Environment): LocatedDoc
       // Duplicates are found below, in linear time; the parser compares every key with every other.
       uniqueKeys: false,
       prettyErrors: false,
-      logLevel: 'silent',
+      // Not `silent`: then a second document would go unreported.
+      logLevel: 'error',
     });
   } catch (error) {
     const message = `cannot be read as YAML: ${error instanceof Error ? error.message : String(error)}`;

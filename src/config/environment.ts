@@ -28,9 +28,13 @@ export function expandReferences(text: string, environment: Environment): Expans
   const variables = new Set<string>();
   const problems = new Set<string>();
   let size = text.length;
+  // What follows a malformed reference may be a part of it.
+  let malformed = false;
   const expanded = text.replace(REFERENCE, (found: string, name: string | undefined, fallback?: string) => {
     if (found === '$$') return '$';
+    if (malformed) return '';
     if (name === undefined) {
+      malformed = true;
       problems.add(
         'a reference to the environment is malformed; write ${NAME} or ${NAME:-default}, and $$ for a literal $',
       );

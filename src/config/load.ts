@@ -51,8 +51,9 @@ export function parseConfig(
   const parsed = configSchema.safeParse(plainValue(root));
   const errors = [...faults];
   if (root.kind === 'scalar' || root.kind === 'list') {
-    const message = root.kind === 'scalar' && root.value === null ? 'the file is empty' : NOT_A_MAP;
-    errors.push({ offset: root.offset, path: [], message: `${message}${NEEDS}` });
+    const empty = root.kind === 'scalar' && root.value === null;
+    const message = `${empty ? 'the file is empty' : NOT_A_MAP}${NEEDS}`;
+    errors.push({ offset: empty ? 0 : root.offset, path: [], message });
   } else if (!isFaulty(root, [])) {
     errors.push(...schemaFaults(parsed.error?.issues ?? [], root), ...ruleFaults(root));
   }

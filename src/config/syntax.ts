@@ -21,11 +21,15 @@ const MESSAGES: Readonly<Record<string, string>> = {
 };
 
 export function syntaxFault(code: string, message: string, offset: number): Fault {
-  const words = MESSAGES[code] ?? inOwnWords(message);
+  const words =
+    specificWords(message) ??
+    MESSAGES[code] ??
+    `is not valid YAML: ${message.charAt(0).toLowerCase()}${message.slice(1)}`;
   return { offset, path: [], message: words };
 }
 
-function inOwnWords(message: string): string {
+/** Where one code of the parser stands for several mistakes. */
+function specificWords(message: string): string | undefined {
   const missing = /^Missing closing (.)?quote/i.exec(message);
   if (missing !== null) return 'a closing quote is missing';
   if (/flow-(map|seq)-end/.test(message) || /^Unexpected flow-/.test(message)) {
@@ -41,5 +45,5 @@ function inOwnWords(message: string): string {
   if (/^Implicit map keys need to be followed by map values/.test(message)) {
     return 'a colon and a value are missing after this key';
   }
-  return `is not valid YAML: ${message.charAt(0).toLowerCase()}${message.slice(1)}`;
+  return undefined;
 }

@@ -183,8 +183,9 @@ class Watch implements ConfigWatch {
 /** Undefined when there is no such directory. */
 async function identityOf(directory: string): Promise<string | undefined> {
   try {
-    const { dev, ino } = await stat(directory, { bigint: true });
-    return `${dev}:${ino}`;
+    // File systems give the inode of a removed directory to the next one; its birth tells the two apart.
+    const { dev, ino, birthtimeNs } = await stat(directory, { bigint: true });
+    return `${dev}:${ino}:${birthtimeNs}`;
   } catch {
     return undefined;
   }
