@@ -19,12 +19,13 @@ const { port, connections, size } = JSON.parse(process.argv[2] ?? '{}') as {
   size: number;
 };
 
+const expected = bodyOf(size);
 const instance = autocannon(
   {
     url: `http://127.0.0.1:${port}`,
     connections,
     duration: 86_400,
-    expectBody: bodyOf(size),
+    verifyBody: (body) => body === expected,
     requests: requestsOf('get', size).map(({ method, path, headers }) => ({
       method,
       path,

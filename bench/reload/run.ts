@@ -31,6 +31,14 @@ export interface ReloadOptions {
   readonly lane?: string;
 }
 
+/** Sampled over the run: medians of its first, middle and last third, and the samples. */
+export interface Sampled {
+  readonly first: number;
+  readonly middle: number;
+  readonly last: number;
+  readonly samples: readonly number[];
+}
+
 export interface ReloadResult {
   readonly passed: boolean;
   readonly seconds: number;
@@ -46,14 +54,10 @@ export interface ReloadResult {
   readonly get: GetLoadResult;
   readonly post: { readonly requests: number; readonly failed: number; readonly bytes: number };
   readonly webSockets: { readonly open: number; readonly messages: number; readonly failed: number };
-  /** Bytes, sampled over the run: medians of its first, middle and last third, and the samples. */
-  readonly rss: {
-    readonly first: number;
-    readonly middle: number;
-    readonly last: number;
-    readonly samples: readonly number[];
-  };
-  readonly openFiles: { readonly before: number; readonly after: number };
+  /** Resident set of the proxy's processes, bytes. */
+  readonly rss: Sampled;
+  /** File descriptors of its first process: connections that are never closed show here. */
+  readonly openFiles: Sampled;
   /** The first failures, at most 20. */
   readonly failures: readonly string[];
 }
@@ -136,18 +140,19 @@ async function underLoad(options: ReloadOptions, scene: Scene): Promise<ReloadRe
     connections: options.getConnections,
     size: BODY_SIZE,
   });
-  const samples: number[] = [];
+  const rss: number[] = [];
+  const files: number[] = [];
   const sampler = setInterval(
     () => {
       try {
-        samples.push(currentRss(proxy.pid));
+        rss.push(currentRss(proxy.pid));
+        files.push(readdirSync(`/proc/${proxy.pid}/fd`).length);
       } catch (error) {
         log.add((error as Error).message);
       }
     },
     Math.max(100, options.seconds * 10),
   );
-  const filesBefore = openFiles(proxy.pid);
 
   const delays: number[] = [];
   let badFiles = 0;
@@ -179,16 +184,11 @@ async function underLoad(options: ReloadOptions, scene: Scene): Promise<ReloadRe
     agent.destroy();
     clearInterval(sampler);
   }
-  const filesAfter = openFiles(proxy.pid);
   await posts.stop();
   await sockets.stop();
   await gets.stop(10_000);
   const get = getResult(gets, log);
 
-  const third = (part: number) =>
-    median(
-      samples.slice(Math.floor((samples.length * part) / 3), Math.ceil((samples.length * (part + 1)) / 3)),
-    );
   return {
     passed:
       delays.length === options.reloads &&
@@ -206,8 +206,8 @@ async function underLoad(options: ReloadOptions, scene: Scene): Promise<ReloadRe
     get,
     post: { requests: posts.done, failed: posts.failed, bytes: posts.bytes },
     webSockets: { open: sockets.open, messages: sockets.done, failed: sockets.failed },
-    rss: { first: third(0), middle: third(1), last: third(2), samples },
-    openFiles: { before: filesBefore, after: filesAfter },
+    rss: inThirds(rss),
+    openFiles: inThirds(files),
     failures,
   };
 }
@@ -241,10 +241,10 @@ function probe(agent: Agent, port: number): Promise<string> {
   });
 }
 
-function openFiles(pid: number): number {
-  try {
-    return readdirSync(`/proc/${pid}/fd`).length;
-  } catch {
-    return 0;
-  }
+function inThirds(samples: readonly number[]): Sampled {
+  const third = (part: number) =>
+    median(
+      samples.slice(Math.floor((samples.length * part) / 3), Math.ceil((samples.length * (part + 1)) / 3)),
+    );
+  return { first: third(0), middle: third(1), last: third(2), samples };
 }
