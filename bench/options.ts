@@ -2,6 +2,7 @@
 
 import { parseArgs } from 'node:util';
 import { isInstalled } from './launch.ts';
+import { laneProblem } from './subjects/pointsman.ts';
 import { SUBJECTS, subjectNamed } from './subjects/registry.ts';
 import type { Subject } from './subjects/subject.ts';
 import { LARGEST_BODY } from './upstreams.ts';
@@ -57,6 +58,8 @@ export function readBenchOptions(args: readonly string[]): BenchOptions | 'help'
     throw new UsageError(`--driver ${driver}: use autocannon, wrk or both`);
   }
   if (driver !== 'autocannon' && !wrk) throw new UsageError(`--driver ${driver}: wrk is not installed`);
+  const lane = laneProblem(values.lane);
+  if (lane !== undefined) throw new UsageError(`--lane: ${lane}`);
   return {
     subjects: chooseSubjects(values.subjects),
     drivers: driver === 'both' ? ['autocannon', 'wrk'] : [driver as 'autocannon' | 'wrk'],

@@ -14,6 +14,7 @@ import { cpuBetween, readCpu } from './cpu.ts';
 import { driveAutocannon } from './drivers/autocannon.ts';
 import { driveWrk } from './drivers/wrk.ts';
 import { isInstalled, placement } from './launch.ts';
+import { laneProblem } from './subjects/pointsman.ts';
 import { subjectNamed } from './subjects/registry.ts';
 import { startUpstreams } from './upstreams.ts';
 import { requestsOf, SCENARIOS, type Scenario } from './workload.ts';
@@ -60,7 +61,7 @@ if (values.help || subject === undefined || !SCENARIOS.includes(values.scenario 
   console.error(USAGE);
   process.exit(values.help ? 0 : 2);
 }
-const unavailable = subject.unavailable();
+const unavailable = subject.unavailable() ?? laneProblem(values.lane);
 if (unavailable !== undefined) {
   console.error(`cannot profile ${subject.name}: ${unavailable}`);
   process.exit(2);

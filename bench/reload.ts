@@ -8,6 +8,7 @@
 import { parseArgs } from 'node:util';
 import { WAYS, type Way } from './reload/config-mount.ts';
 import { reloadUnderLoad, type Sampled } from './reload/run.ts';
+import { laneProblem } from './subjects/pointsman.ts';
 
 const USAGE = `usage: node bench/reload.ts [options]
   --seconds N           of load, at least (60)
@@ -52,6 +53,12 @@ if (
 ) {
   console.error(USAGE);
   process.exit(values.help ? 0 : 2);
+}
+
+const problem = laneProblem(values.lane);
+if (problem !== undefined) {
+  console.error(`--lane: ${problem}`);
+  process.exit(2);
 }
 
 const result = await reloadUnderLoad({

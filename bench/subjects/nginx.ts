@@ -91,6 +91,8 @@ ${targets.join('\n')}
     location / {
       proxy_pass http://$target;
       proxy_http_version 1.1;
+      proxy_request_buffering off;
+      proxy_max_temp_file_size 0;
       proxy_set_header Connection "";
       proxy_set_header Host $http_host;
       ${fields}

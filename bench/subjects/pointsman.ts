@@ -51,30 +51,36 @@ export function pointsmanConfig(
       ...(options.pinned && Object.keys(row.split).length > 1 ? { pin: 'user' } : {}),
     })),
     ...(options.pinned ? { pins: { user: { by: [{ header: 'X-User-Id' }], store: 'none' } } } : {}),
-    ...(options.plain ? { forwarding: { xForwarded: false, via: '' } } : {}),
+    forwarding: { ...(options.plain ? { xForwarded: false, via: '' } : {}), ...laneKeys(options.lane) },
     accessLog: { mode: options.accessLog ? 'all' : 'off' },
     shutdown: { delay: '0ms', timeout: '5s' },
-    ...laneKeys(options.lane),
   };
 }
 
 /**
- * The keys that force a lane. `full` is what a version without a choice of lanes does anyway; any other name must be
+ * The keys of `forwarding` that force a lane. `full` is what a version without a choice of lanes does anyway; any other name must be
  * known to the schema, or measuring it would measure something else.
  *
- * @throws when this version cannot be held to that lane
+ * @throws when this version cannot be held to that lane; `laneProblem` says so beforehand
  */
 function laneKeys(lane: string | undefined): Record<string, unknown> {
   if (lane === undefined) return {};
-  const keys = { forwarding: { lane } };
-  const probe = {
+  const problem = laneProblem(lane);
+  if (problem !== undefined) throw new Error(problem);
+  return schemaKnows(lane) ? { lane } : {};
+}
+
+export function laneProblem(lane: string | undefined): string | undefined {
+  if (lane === undefined || lane === 'full' || schemaKnows(lane)) return undefined;
+  return `this version has no lane "${lane}" to choose (no such value of a configuration key forwarding.lane)`;
+}
+
+function schemaKnows(lane: string): boolean {
+  return configSchema.safeParse({
     backends: { a: { url: 'http://127.0.0.1:1' } },
     routes: [{ name: 'all', split: { a: 1 } }],
-    ...keys,
-  };
-  if (configSchema.safeParse(probe).success) return keys;
-  if (lane === 'full') return {};
-  throw new Error(`this version has no lane "${lane}" to choose (no configuration key forwarding.lane)`);
+    forwarding: { lane },
+  }).success;
 }
 
 export interface StartedPointsman {
