@@ -89,7 +89,8 @@ export interface ReferenceMask {
 
 /** What would end a plain scalar: braces and brackets, the comma, the colon and the number sign. */
 const STRUCTURAL = '{}[],:#';
-const MASKABLE = /\$\$(?:\{[^{}\n]*\})?|\$\{[^{}\n]*\}/g;
+/** Without quotes, so that no match can reach beyond the end of a quoted scalar. */
+const MASKABLE = /\$\$(?:\{[^{}"'\n]*\})?|\$\{[^{}"'\n]*\}/g;
 
 /**
  * `{ url: ${URL} }` is no YAML: a brace cannot stand in a plain scalar of a flow collection. So the structural
