@@ -92,9 +92,10 @@ export class ClusterGroup implements ForwardingGroup {
     return address;
   }
 
-  applyConfig(config: Config): void {
+  applyConfig(config: Config, endpoints: readonly BackendEndpoints[]): void {
     this.#config = config;
-    this.#broadcast({ type: 'config', config });
+    this.#endpoints = endpoints;
+    this.#broadcast({ type: 'config', config, endpoints });
   }
 
   applyEndpoints(endpoints: readonly BackendEndpoints[]): void {

@@ -13,7 +13,7 @@ export interface ForwardingGroup {
     endpoints: readonly BackendEndpoints[],
     listen: ListenAddress,
   ): Promise<{ host: string; port: number }>;
-  applyConfig(config: Config): void;
+  applyConfig(config: Config, endpoints: readonly BackendEndpoints[]): void;
   applyEndpoints(endpoints: readonly BackendEndpoints[]): void;
   /** Counters of all processes that forward or did, and the gauges of those that do. */
   totals(): Promise<LedgerTotals>;
@@ -51,8 +51,8 @@ export class InProcessGroup implements ForwardingGroup {
     return this.#forwarding.listen(listen);
   }
 
-  applyConfig(config: Config): void {
-    this.#forwarding?.applyConfig(config);
+  applyConfig(config: Config, endpoints: readonly BackendEndpoints[]): void {
+    this.#forwarding?.applyConfig(config, endpoints);
   }
 
   applyEndpoints(endpoints: readonly BackendEndpoints[]): void {

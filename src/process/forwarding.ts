@@ -74,8 +74,10 @@ export class Forwarding {
     return this.#lane.listen(address);
   }
 
-  applyConfig(config: Config): void {
+  /** In one turn: no request sees a table whose new backends have no endpoints yet. */
+  applyConfig(config: Config, endpoints: readonly BackendEndpoints[]): void {
     this.#forwarder.applyConfig(config);
+    this.#forwarder.applyEndpoints(endpoints);
     this.#lane.reconfigure(config);
     this.#log.setLevel(config.log.level);
   }

@@ -11,7 +11,12 @@ export type ToWorker =
       readonly endpoints: readonly BackendEndpoints[];
       readonly listen: ListenAddress;
     }
-  | { readonly type: 'config'; readonly config: Config }
+  /** Both at once: a backend that is new in the table has its endpoints from the first request on. */
+  | {
+      readonly type: 'config';
+      readonly config: Config;
+      readonly endpoints: readonly BackendEndpoints[];
+    }
   | { readonly type: 'endpoints'; readonly endpoints: readonly BackendEndpoints[] }
   /** Send the totals now. */
   | { readonly type: 'collect'; readonly id: number }

@@ -226,9 +226,8 @@ class Primary {
     this.#supervisor.apply({ ...next, backends: { ...before.backends, ...next.backends } });
     await within(SETTLE_MS, this.#supervisor.whenSettled());
     this.#config = next;
-    this.#group.applyConfig(next);
     this.#supervisor.apply(next);
-    this.#group.applyEndpoints(this.#supervisor.endpoints());
+    this.#group.applyConfig(next, this.#supervisor.endpoints());
     const at = Date.now();
     this.#reload.hash = hash;
     this.#reload.loadedAt = at;

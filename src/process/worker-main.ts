@@ -29,7 +29,7 @@ worker.on('message', (message: ToWorker) => {
       start(message);
       break;
     case 'config':
-      forwarding?.applyConfig(message.config);
+      forwarding?.applyConfig(message.config, message.endpoints);
       break;
     case 'endpoints':
       forwarding?.applyEndpoints(message.endpoints);

@@ -1,0 +1,90 @@
+/**
+ * What is known of one name over time, pure: an answer replaces the addresses, a failure never takes any away. Checks
+ * decide whether a stale address is still good; DNS that is down for a minute must not take a single endpoint out.
+ */
+
+import type { ResolutionState } from './endpoint.ts';
+import type { Resolution } from './resolver.ts';
+
+export interface NameState {
+  readonly state: ResolutionState;
+  readonly reason: string;
+  /** Since when `state` holds, epoch milliseconds. */
+  readonly since: number;
+  readonly answeredAt: number | undefined;
+  readonly ttlMs: number | undefined;
+  /** Sorted. */
+  readonly addresses: readonly string[];
+  /** Failures in a row. */
+  readonly failures: number;
+}
+
+export interface TtlBounds {
+  readonly minTtl: number;
+  readonly maxTtl: number;
+}
+
+/** Longest wait for a name that has no address at all: traffic waits for it, so it must come up soon after it appears. */
+const FAILED_RETRY_MS = 2_000;
+/** Share of a wait by which questions are spread, so that replicas and names do not ask in step. */
+const JITTER = 0.1;
+
+export function pendingName(now: number): NameState {
+  return {
+    state: 'pending',
+    reason: 'not asked yet',
+    since: now,
+    answeredAt: undefined,
+    ttlMs: undefined,
+    addresses: [],
+    failures: 0,
+  };
+}
+
+/** A host that is an address needs no question. */
+export function staticName(address: string, now: number): NameState {
+  return { ...pendingName(now), state: 'static', reason: 'the URL holds an address', addresses: [address] };
+}
+
+export function afterResolution(before: NameState, resolution: Resolution, now: number): NameState {
+  if (resolution.kind === 'answer') {
+    const { addresses, ttlMs, omitted } = resolution;
+    return {
+      state: 'resolved',
+      reason:
+        omitted === 0 ? plural(addresses.length) : `${plural(addresses.length)}, ${omitted} more left out`,
+      since: before.state === 'resolved' ? before.since : now,
+      answeredAt: now,
+      ttlMs,
+      addresses,
+      failures: 0,
+    };
+  }
+  const state = before.addresses.length > 0 ? 'stale' : 'failed';
+  return {
+    ...before,
+    state,
+    reason: resolution.detail,
+    since: before.state === state ? before.since : now,
+    failures: before.failures + 1,
+  };
+}
+
+/**
+ * Milliseconds until the name is asked for again: the TTL after an answer, else `minTtl` doubled with every failure.
+ * @param random uniform in [0, 1)
+ */
+export function nextQuestionIn(name: NameState, { minTtl, maxTtl }: TtlBounds, random: number): number {
+  const low = Math.min(minTtl, maxTtl);
+  if (name.failures === 0) return spread(name.ttlMs ?? low, low, random);
+  const longest = name.state === 'failed' ? Math.min(maxTtl, Math.max(low, FAILED_RETRY_MS)) : maxTtl;
+  return spread(Math.min(longest, low * 2 ** Math.min(name.failures - 1, 30)), low, random);
+}
+
+function spread(ms: number, low: number, random: number): number {
+  return Math.max(low, Math.round(ms * (1 - JITTER * random)));
+}
+
+function plural(count: number): string {
+  return count === 1 ? '1 address' : `${count} addresses`;
+}

@@ -1,0 +1,46 @@
+/** Errors of sockets, TLS and HTTP parsing in the words of those who run the upstream. */
+
+const WORDS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'connection reset',
+  EPIPE: 'connection reset',
+  ECONNABORTED: 'connection aborted',
+  ETIMEDOUT: 'connection timed out',
+  EHOSTUNREACH: 'no route to host',
+  ENETUNREACH: 'network unreachable',
+  EHOSTDOWN: 'host is down',
+  EACCES: 'connecting is not permitted on this host',
+  EPERM: 'connecting is not permitted on this host',
+  UND_ERR_SOCKET: 'connection closed without a response',
+  UND_ERR_HEADERS_OVERFLOW: 'response head is too large',
+  CERT_HAS_EXPIRED: 'TLS: the certificate has expired',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'TLS: the certificate is self-signed',
+  SELF_SIGNED_CERT_IN_CHAIN: 'TLS: the certificate chain is self-signed',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'TLS: the certificate is not signed by a known authority',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'TLS: the certificate is not signed by a known authority',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'TLS: the certificate is for another name',
+  ERR_SSL_WRONG_VERSION_NUMBER: 'TLS: the endpoint does not speak TLS',
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: 'TLS: the endpoint does not speak TLS',
+};
+
+/** What is missing on this host rather than wrong with the endpoint. */
+const LOCAL = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'EAGAIN']);
+
+export function socketError(error: Error): string {
+  const code = codeOf(error);
+  const words = WORDS[code];
+  if (words !== undefined) return words;
+  if (LOCAL.has(code)) return `not checked: this host is short of sockets, files or memory (${code})`;
+  if (code.startsWith('HPE_')) return 'response is not HTTP/1';
+  if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) return `TLS: ${code}`;
+  return error.message.slice(0, 200);
+}
+
+/** Whether the error says nothing about the other side: files, ports or memory have run out here. */
+export function isLocalShortage(error: Error): boolean {
+  return LOCAL.has(codeOf(error));
+}
+
+function codeOf(error: Error): string {
+  return String((error as NodeJS.ErrnoException).code ?? '');
+}
