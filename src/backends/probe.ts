@@ -65,23 +65,23 @@ export function probeTcp(target: Omit<TcpProbe, 'kind'>, signal?: AbortSignal): 
 export function probeHttp(target: Omit<HttpProbe, 'kind'>, signal?: AbortSignal): Promise<ProbeResult> {
   return new Promise((resolve) => {
     const attempt = new Attempt(target.timeout, signal, resolve);
-    const socket = connectTo(target);
-    attempt.onEnd(() => socket.destroy());
-    socket.on('error', (error) => attempt.fail(error));
-    socket.once(target.scheme === 'https' ? 'secureConnect' : 'connect', () => {
-      const client = new Client(`${target.scheme}://${endpointLabel(target.address, target.port)}`, {
-        // undici's timers are coarse; the timer of the whole check covers every phase.
-        headersTimeout: 0,
-        bodyTimeout: 0,
-        allowH2: false,
-        maxHeaderSize: MAX_HEAD,
-        connect: (_, callback) => callback(null, socket),
-      });
-      attempt.onEnd(() => {
-        client.destroy().catch(() => {});
-      });
-      client.dispatch(requestOf(target), new StatusReader(target.status, attempt));
+    const client = new Client(`${target.scheme}://${endpointLabel(target.address, target.port)}`, {
+      // undici's timers are coarse; the timer of the whole check covers every phase.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      allowH2: false,
+      maxHeaderSize: MAX_HEAD,
+      connect: (_, callback) => {
+        const socket = connectTo(target);
+        attempt.onEnd(() => socket.destroy());
+        socket.on('error', (error) => attempt.fail(error));
+        socket.once(target.scheme === 'https' ? 'secureConnect' : 'connect', () => callback(null, socket));
+      },
     });
+    attempt.onEnd(() => {
+      client.destroy().catch(() => {});
+    });
+    client.dispatch(requestOf(target), new StatusReader(target.status, attempt));
   });
 }
 

@@ -636,7 +636,11 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter {
       reason: this.#reason,
       retries: this.#retries,
       redispatched: this.#redispatched,
-      spilled: decision !== undefined && decision.wanted !== -1 && decision.wanted !== this.#index,
+      spilled:
+        decision !== undefined &&
+        decision.wanted !== -1 &&
+        decision.index !== -1 &&
+        decision.index !== decision.wanted,
       reused: this.#dispatchedAt === -1 ? undefined : this.#reused,
       requestId,
       pinned: this.#user === undefined ? undefined : decision?.source,
