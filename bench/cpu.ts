@@ -61,6 +61,19 @@ export function currentRss(rootPid: number): number {
   return sumOfStatus(rootPid, 'VmRSS');
 }
 
+/** File descriptors open now, over the process tree. */
+export function openFiles(rootPid: number): number {
+  let count = 0;
+  for (const pid of processTree(rootPid).keys()) {
+    try {
+      count += readdirSync(`/proc/${pid}/fd`).length;
+    } catch {
+      // the process has just ended
+    }
+  }
+  return count;
+}
+
 /** Time that one core was busy, from /proc/stat, in microseconds; `stolen` is what the hypervisor took away. */
 export function readCore(core: number): { busyUs: number; stolenUs: number } {
   const line = readFileSync('/proc/stat', 'utf8')

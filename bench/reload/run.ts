@@ -1,12 +1,12 @@
 /** Reloads under load: nothing that clients see may fail or change, and memory must stay flat. */
 
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { Agent, get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { currentRss } from '../cpu.ts';
+import { currentRss, openFiles } from '../cpu.ts';
 import { freePorts, type Launched, launch, waitFor, waitForPort } from '../launch.ts';
 import { median } from '../report.ts';
 import { launchPointsman } from '../subjects/pointsman.ts';
@@ -56,7 +56,7 @@ export interface ReloadResult {
   readonly webSockets: { readonly open: number; readonly messages: number; readonly failed: number };
   /** Resident set of the proxy's processes, bytes. */
   readonly rss: Sampled;
-  /** File descriptors of its first process: connections that are never closed show here. */
+  /** File descriptors of the same: connections that are never closed show here. */
   readonly openFiles: Sampled;
   /** The first failures, at most 20. */
   readonly failures: readonly string[];
@@ -146,7 +146,7 @@ async function underLoad(options: ReloadOptions, scene: Scene): Promise<ReloadRe
     () => {
       try {
         rss.push(currentRss(proxy.pid));
-        files.push(readdirSync(`/proc/${proxy.pid}/fd`).length);
+        files.push(openFiles(proxy.pid));
       } catch (error) {
         log.add((error as Error).message);
       }
