@@ -4,12 +4,12 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { startPointsman } from '../../support/pointsman-process.ts';
 import { send } from '../../support/request.ts';
-import { UpstreamProcess } from '../../support/upstream-process.ts';
+import { startUpstreamProcess } from '../../support/upstream-process.ts';
 
 const INTERVAL_MS = 200;
 
-const canary = await UpstreamProcess.start('canary');
-const production = await UpstreamProcess.start('production');
+const canary = await startUpstreamProcess('canary');
+const production = await startUpstreamProcess('production');
 const proxy = await startPointsman({
   backends: { canary: { url: canary.url }, production: { url: production.url } },
   routes: [{ name: 'all', split: { canary: 50, production: 50 } }],
