@@ -44,7 +44,7 @@ export interface Ended {
 const TEST_DEFAULTS = {
   listen: '127.0.0.1:0',
   admin: '127.0.0.1:0',
-  health: { interval: '100ms', timeout: '500ms' },
+  health: { interval: '100ms', timeout: '100ms' },
   shutdown: { delay: '0ms', timeout: '2s' },
 } as const satisfies Partial<ConfigInput>;
 
@@ -227,7 +227,8 @@ export class PointsmanProcess {
 
   /** For a failed test: what the process said. */
   explain(): void {
-    const last = this.#lines.slice(-25).map((line) => JSON.stringify(line));
+    const told = this.#lines.filter((line) => line.msg !== 'request' || line['termination'] !== '--');
+    const last = told.slice(-8).map((line) => JSON.stringify(line));
     const ended = this.#ended === undefined ? '' : `, ended: ${this.#ended.signal ?? this.#ended.code}`;
     console.error(`--- pointsman ${this.pid}${ended}\n${last.join('\n')}\n${this.#stderr}---`);
   }

@@ -46,6 +46,11 @@ suite('a client that goes away', () => {
     await leaveDuring('GET /hold?reset HTTP/1.1\r\nHost: a\r\n\r\n', (client) => client.reset());
   });
 
+  // As with nginx, and HAProxy's `option abortonclose`: half a connection cannot be told from none.
+  test('by ending its side alone: the same', async () => {
+    await leaveDuring('GET /hold?end HTTP/1.1\r\nHost: a\r\n\r\n', (client) => client.end());
+  });
+
   test('in the middle of a response: the upstream request is cancelled', async () => {
     await leaveDuring(`GET /chunked/${512 * MIB}?leave HTTP/1.1\r\nHost: a\r\n\r\n`, (client) =>
       client.destroy(),
@@ -164,41 +169,63 @@ suite('memory', () => {
     assert.ok(growth < 64 * MIB, `grew by ${Math.round(growth / MIB)} MiB`);
   });
 
-  test('an upstream that hardly reads a request of 256 MiB costs less than 64 MiB', async () => {
+  test('an upstream that hardly reads a request of 256 MiB costs less than 64 MiB, and gets every byte', async () => {
     let received = 0;
+    let slowly = false;
+    let length = 0;
     const slow = createServer((socket) => {
+      let own = 0;
+      let head: Buffer | undefined = Buffer.alloc(0);
       socket.on('error', () => {});
       socket.on('data', (chunk: Buffer) => {
-        received += chunk.length;
-        if (received < 8 * MIB) {
+        let body = chunk;
+        if (head !== undefined) {
+          head = Buffer.concat([head, chunk]);
+          const end = head.indexOf('\r\n\r\n');
+          if (end === -1) return;
+          body = head.subarray(end + 4);
+          head = undefined;
+        }
+        own += body.length;
+        received = own;
+        if (slowly && own < 8 * MIB) {
           socket.pause();
           setTimeout(() => socket.resume(), 4);
         }
-        if (received > LENGTH) socket.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+        if (own === length) socket.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
       });
     });
     await new Promise<void>((resolve) => slow.listen(0, '127.0.0.1', resolve));
     cleanUp(() => slow.close());
     const { port } = slow.address() as { port: number };
     const own = await startPointsman(oneBackend(`http://127.0.0.1:${port}`, { health: { enabled: false } }));
-    const client = await RawClient.connect(own.trafficPort);
-    const before = residentBytes(own.pid);
-    client.send(`PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: ${LENGTH}\r\n\r\n`);
-    const chunk = patternBytes(MIB);
-    let sent = 0;
-    const pump = () => {
-      while (sent < LENGTH) {
-        sent += MIB;
-        if (!client.socket.write(chunk)) {
-          client.socket.once('drain', pump);
-          return;
+
+    async function upload(bytes: number): Promise<number> {
+      length = bytes;
+      received = 0;
+      const client = await RawClient.connect(own.trafficPort);
+      const before = residentBytes(own.pid);
+      client.send(`PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: ${length}\r\n\r\n`);
+      const chunk = patternBytes(MIB);
+      let sent = 0;
+      const pump = () => {
+        while (sent < length) {
+          sent += MIB;
+          if (!client.socket.write(chunk)) {
+            client.socket.once('drain', pump);
+            return;
+          }
         }
-      }
-    };
-    pump();
-    const growth = await growthUntil(own, before, 'the whole request', () => received > LENGTH);
-    assert.equal((await client.read()).status, 200);
-    client.destroy();
+      };
+      pump();
+      const growth = await growthUntil(own, before, 'the whole request', () => received === length);
+      assert.equal((await client.read()).status, 200);
+      client.destroy();
+      return growth;
+    }
+    await upload(128 * MIB);
+    slowly = true;
+    const growth = await upload(LENGTH);
     assert.ok(growth < 64 * MIB, `grew by ${Math.round(growth / MIB)} MiB`);
   });
 });

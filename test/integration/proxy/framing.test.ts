@@ -407,16 +407,6 @@ suite('connections of clients', () => {
     const answer = await exchange(proxy.trafficPort, '\r\n\r\nGET /late HTTP/1.1\r\nHost: a\r\n\r\n');
     assert.equal(answer.status, 200);
   });
-
-  test('a client that has sent all it has may end its side and still gets the answer', async () => {
-    scripts.set('/half-open', async (socket) => {
-      await pause(50);
-      socket.write(OK);
-    });
-    const client = await RawClient.connect(proxy.trafficPort, { allowHalfOpen: true });
-    client.send('GET /half-open HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n').end();
-    assert.equal((await client.read()).status, 200);
-  });
 });
 
 test('nothing that the upstream got was malformed', () => {

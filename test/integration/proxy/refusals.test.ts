@@ -98,7 +98,8 @@ const cases: readonly Case[] = [
   {
     what: 'Transfer-Encoding: xchunked',
     bytes: `POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n`,
-    ...bad,
+    status: 501,
+    reason: 'unsupported_encoding',
   },
   {
     what: 'Transfer-Encoding in HTTP/1.0',
@@ -116,6 +117,12 @@ const cases: readonly Case[] = [
   { what: 'a field name with a blank', bytes: `${GET}Host: a\r\nX A: 1\r\n\r\n`, ...bad },
   { what: 'a fragment in the target', bytes: 'GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n', ...bad },
   { what: 'a blank in the target', bytes: 'GET /a b HTTP/1.1\r\nHost: a\r\n\r\n', ...bad },
+  // Only ASCII may stand there (RFC 3986); a client has to write %C3%A9.
+  {
+    what: 'bytes outside of ASCII in the target',
+    bytes: 'GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n',
+    ...bad,
+  },
   { what: 'a target that is no path', bytes: 'GET admin HTTP/1.1\r\nHost: a\r\n\r\n', ...bad },
   { what: 'a target that is a broken URL', bytes: 'GET http://[/ HTTP/1.1\r\nHost: a\r\n\r\n', ...mismatch },
   { what: 'GET *', bytes: 'GET * HTTP/1.1\r\nHost: a\r\n\r\n', ...bad },
