@@ -29,6 +29,8 @@ import type { Endpoint } from './upstreams.ts';
 type Phase =
   /** Head read, no upstream yet (also while a pin is looked up). */
   | 'deciding'
+  /** A small request body is read in full first. */
+  | 'collecting'
   | 'queued'
   | 'connecting'
   /** The request is being sent. */
@@ -42,6 +44,9 @@ type Phase =
 
 /** A larger rest of a request body is not read after an early answer: the connection ends instead. */
 const MAX_DISCARDED = 64 * 1024;
+
+/** Request bodies up to this size are read in full before they are sent. */
+const MAX_COLLECTED = 16 * 1024;
 
 /** Bodies up to this size are joined to the head. */
 const MAX_JOINED = 8 * 1024;
@@ -174,7 +179,18 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter {
       const { names } = this.#live!.route.split;
       this.#forwarder.edges.metrics.spills(names[decision.wanted]!, names[decision.index]!).value++;
     }
-    this.#attempt(decision.index, false);
+    if (this.#body === undefined || !this.#isSmall()) {
+      this.#attempt(decision.index, false);
+      return;
+    }
+    this.#phase = 'collecting';
+    this.#touch();
+    this.#body.collect(() => {
+      if (this.#phase !== 'collecting') return;
+      this.#phase = 'deciding';
+      this.deadline = Number.POSITIVE_INFINITY;
+      this.#attempt(decision.index, false);
+    });
   }
 
   #attempt(index: number, fresh: boolean): void {
@@ -219,12 +235,13 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter {
     upstream.cells.inFlight.value++;
     const headers = this.#head.upstreamHeaders;
     if (headers[1] === '') headers[1] = upstream.config.url.authority;
+    const body = this.#body;
     connection.client.dispatch(
       {
         path: this.#head.facts.path,
         method: this.#head.facts.method as Dispatcher.HttpMethod,
         headers,
-        body: (this.#body?.open() ?? null) as Readable | null,
+        body: body === undefined ? null : (body.whole ?? (body.open() as unknown as Readable)),
         // Left to itself undici closes the connection after HEAD and after bodies of unusual methods.
         reset: false,
       },
@@ -399,7 +416,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter {
     const { policy } = this.#snapshot;
     this.#bodyDeadline = this.#startedAt + policy.requestBodyTimeout;
     let total = 0;
-    const keep = policy.retryAttempts === 0 ? 0 : policy.retryBuffer;
+    const keep = this.#isSmall() ? MAX_COLLECTED : policy.retryAttempts === 0 ? 0 : policy.retryBuffer;
     this.#body = new RequestBody(this.#req, keep, {
       onChunk: (length) => {
         total += length;
@@ -414,6 +431,12 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter {
         if (this.#expectsContinue && !this.#res.headersSent) this.#res.writeContinue();
       },
     });
+  }
+
+  /** A client that waits for `100 Continue` must not be asked for its body before an upstream is there. */
+  #isSmall(): boolean {
+    const { contentLength } = this.#head;
+    return contentLength > 0 && contentLength <= MAX_COLLECTED && !this.#expectsContinue;
   }
 
   /** Whether the request body has arrived in full. */
@@ -530,6 +553,9 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter {
       case 'queued':
         this.fail('queue_timeout');
         return;
+      case 'collecting':
+        this.fail('client_timeout');
+        return;
       case 'sending':
         this.fail(this.#body?.paused === true ? 'idle_timeout' : 'client_timeout');
         return;
@@ -586,9 +612,10 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter {
 
   /** Something moved: the idle timeout begins anew. */
   #touch(): void {
-    if (this.#phase !== 'sending' && this.#phase !== 'responding') return;
+    const phase = this.#phase;
+    if (phase !== 'collecting' && phase !== 'sending' && phase !== 'responding') return;
     const idle = this.#forwarder.edges.now() + this.#live!.route.idleTimeout;
-    this.deadline = this.#phase === 'sending' ? Math.min(idle, this.#bodyDeadline) : idle;
+    this.deadline = phase === 'responding' ? idle : Math.min(idle, this.#bodyDeadline);
   }
 
   #record(status: number): void {
@@ -664,6 +691,8 @@ function abortedIn(phase: Phase): Termination {
     case 'deciding':
     case 'connecting':
       return 'CC';
+    case 'collecting':
+      return 'CR';
     case 'waiting':
       return 'CH';
     default:

@@ -23,6 +23,7 @@ export class RequestBody {
   #keptBytes = 0;
   #source: BodySource | undefined;
   #attached = false;
+  #collected: (() => void) | undefined;
   /** Bytes received from the client. */
   received = 0;
   ended = false;
@@ -42,6 +43,23 @@ export class RequestBody {
   /** Whether the client waits for the upstream to read on. */
   get paused(): boolean {
     return this.#req.isPaused();
+  }
+
+  /**
+   * Reads the whole body before anything is sent: for small ones, which then leave with the head in one write and can
+   * be sent again. `done` gets it; it is not called when the client goes away before.
+   */
+  collect(done: () => void): void {
+    this.#collected = done;
+    this.#attach();
+    this.#req.resume();
+  }
+
+  /** The whole body, when it was collected. */
+  get whole(): Buffer | undefined {
+    if (this.#collected === undefined || !this.ended || this.#kept === undefined) return undefined;
+    if (this.#kept.length > 1) this.#kept = [Buffer.concat(this.#kept)];
+    return this.#kept[0];
   }
 
   /** A stand-in for the next attempt; the one before gets nothing any more. */
@@ -67,12 +85,16 @@ export class RequestBody {
       return;
     }
     if (!this.#attached) {
-      this.#attached = true;
       this.#events.onWanted();
-      this.#req.on('data', (chunk: Buffer) => this.#onData(chunk));
-      this.#req.on('end', () => this.#onEnd());
+      this.#attach();
     }
     this.#req.resume();
+  }
+
+  #attach(): void {
+    this.#attached = true;
+    this.#req.on('data', (chunk: Buffer) => this.#onData(chunk));
+    this.#req.on('end', () => this.#onEnd());
   }
 
   pause(source: BodySource): void {
@@ -96,7 +118,8 @@ export class RequestBody {
 
   #onEnd(): void {
     this.ended = true;
-    this.#source?.finish();
+    if (this.#collected === undefined) this.#source?.finish();
+    else this.#collected();
   }
 }
 

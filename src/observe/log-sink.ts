@@ -8,8 +8,10 @@
 
 import fs from 'node:fs';
 
-/** Largest write: POSIX makes writes to a pipe up to PIPE_BUF atomic, so lines of several workers never mix. */
-const CHUNK_BYTES = 4096;
+/** Largest write. Each costs a system call, or a trip to a thread of the pool, so the fewer the better. */
+const CHUNK_BYTES = 64 * 1024;
+/** With several writers: POSIX makes writes to a pipe up to PIPE_BUF atomic, so their lines never mix. */
+const SHARED_CHUNK_BYTES = 4096;
 const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
 /** Longest a line waits for others to share its write. */
 const GATHER_MS = 20;
@@ -34,6 +36,8 @@ export interface LogSinkOptions {
   readonly fd?: number;
   /** Most bytes kept while the descriptor takes nothing; further lines are dropped. Default 8 MiB. */
   readonly maxQueuedBytes?: number;
+  /** Other processes write to the same descriptor. */
+  readonly shared?: boolean;
 }
 
 interface Chunk {
@@ -46,6 +50,7 @@ export class LogSink implements LogDestination {
   /** Our own non-blocking description of a pipe or terminal; other kinds are written to by the thread pool. */
   readonly #nonBlocking: boolean;
   readonly #maxQueuedBytes: number;
+  readonly #chunkBytes: number;
   #queue: Chunk[] = [];
   #gathered = '';
   #gatheredBytes = 0;
@@ -61,6 +66,7 @@ export class LogSink implements LogDestination {
 
   constructor(options: LogSinkOptions = {}) {
     this.#maxQueuedBytes = options.maxQueuedBytes ?? MAX_QUEUED_BYTES;
+    this.#chunkBytes = options.shared === true ? SHARED_CHUNK_BYTES : CHUNK_BYTES;
     const opened = openNonBlocking(options.fd ?? 1);
     this.#fd = opened ?? options.fd ?? 1;
     this.#nonBlocking = opened !== undefined;
@@ -81,7 +87,7 @@ export class LogSink implements LogDestination {
       this.#dropped++;
       return;
     }
-    if (this.#gatheredBytes + bytes > CHUNK_BYTES) this.#pump();
+    if (this.#gatheredBytes + bytes > this.#chunkBytes) this.#pump();
     this.#gathered += line;
     this.#gatheredBytes += bytes;
     this.#gatheredLines++;

@@ -27,11 +27,13 @@ export interface LogOptions {
   readonly service: string;
   /** Default: standard output. */
   readonly destination?: LogDestination;
+  /** Other processes write to the same standard output. */
+  readonly shared?: boolean;
 }
 
 /** Lines are `{"level":"info","time":"2026-01-31T12:00:00.000Z","service":…,…,"msg":…}`; an error goes under `err`. */
 export function createLogger(options: LogOptions): Log {
-  const destination = options.destination ?? new LogSink();
+  const destination = options.destination ?? new LogSink({ shared: options.shared ?? false });
   const shape: LoggerOptions = {
     level: options.level,
     base: { service: options.service },

@@ -50,7 +50,8 @@ export async function runPrimary(options: PrimaryOptions): Promise<number> {
     for (const problem of first.problems) stderr(`${formatProblem(problem)}\n`);
     return 2;
   }
-  const log = createLogger({ level: first.config.log.level, service: first.config.service });
+  const { service, workers } = first.config;
+  const log = createLogger({ level: first.config.log.level, service, shared: workers !== 1 });
   const primary = new Primary(options, first.config, first.hash, log);
   try {
     await primary.start(first.problems);

@@ -48,7 +48,7 @@ worker.on('message', (message: ToWorker) => {
 
 function start(message: Extract<ToWorker, { type: 'start' }>): void {
   const { config, endpoints, listen } = message;
-  log = createLogger({ level: config.log.level, service: config.service });
+  log = createLogger({ level: config.log.level, service: config.service, shared: true });
   forwarding = new Forwarding({
     config,
     endpoints,
