@@ -17,7 +17,7 @@ import { drawAtRandom } from '../routing/split.ts';
 import type { Timed } from './deadlines.ts';
 import type { UpstreamConnection, Waiter } from './endpoint-pool.ts';
 import type { Forwarder, LiveRoute, Snapshot } from './forwarder.ts';
-import type { Peer } from './peer.ts';
+import type { Peer, UnderWay } from './peer.ts';
 import { decidePinned } from './pinned-decision.ts';
 import { FAILURES, type FailureReason, failureAnswer, REASON_FIELD } from './reasons.ts';
 import { RequestBody } from './request-body.ts';
@@ -29,7 +29,7 @@ import type { Endpoint } from './upstreams.ts';
 type Phase =
   /** Head read, no upstream yet (also while a pin is looked up). */
   | 'deciding'
-  /** A small request body is read in full first. */
+  /** A small request body that may have come with the head is read first. */
   | 'collecting'
   | 'queued'
   | 'connecting'
@@ -45,7 +45,7 @@ type Phase =
 /** A larger rest of a request body is not read after an early answer: the connection ends instead. */
 const MAX_DISCARDED = 64 * 1024;
 
-/** Request bodies up to this size are read in full before they are sent. */
+/** Request bodies up to this size leave with the head in one write, when they came with it. */
 const MAX_COLLECTED = 16 * 1024;
 
 /** Bodies up to this size are joined to the head. */
@@ -66,7 +66,7 @@ const ALLOWED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
 
 const NONE_TRIED: readonly Endpoint[] = [];
 
-export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter {
+export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, UnderWay {
   readonly #forwarder: Forwarder;
   readonly #snapshot: Snapshot;
   readonly #req: IncomingMessage;
@@ -98,6 +98,8 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter {
   #headFlushed = false;
   #blockedByClient = false;
   #contentLength: number | undefined = undefined;
+  /** The rest of an unread body can be read and thrown away. */
+  #discards = true;
   #retries = 0;
   #redispatched = false;
   #bytesOut = 0;
@@ -129,6 +131,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter {
     this.#startedAt = forwarder.edges.now();
     this.#head = readRequestHead(req, this.#snapshot.policy, peer);
     peer.requests++;
+    peer.latest = this;
     (res as ResponseWithExchange)[EXCHANGE] = this;
     res.on('close', onResponseClose);
   }
@@ -184,13 +187,21 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter {
       return;
     }
     this.#phase = 'collecting';
-    this.#touch();
-    this.#body.collect(() => {
-      if (this.#phase !== 'collecting') return;
-      this.#phase = 'deciding';
-      this.deadline = Number.POSITIVE_INFINITY;
-      this.#attempt(decision.index, false);
-    });
+    this.#body.collect(() => this.#collected());
+    setImmediate(stopCollecting, this);
+  }
+
+  #collected(): void {
+    if (this.#phase !== 'collecting') return;
+    this.#phase = 'deciding';
+    this.#attempt(this.#decision!.index, false);
+  }
+
+  /** What has not come within this turn of the event loop is not waited for. */
+  stopCollecting(): void {
+    if (this.#phase !== 'collecting') return;
+    this.#body!.stream();
+    this.#collected();
   }
 
   #attempt(index: number, fresh: boolean): void {
@@ -530,7 +541,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter {
    */
   #endAnswer(last?: Buffer): void {
     const res = this.#res;
-    const unread = this.#head.hasBody && !this.#bodyIsRead();
+    const unread = this.#discards && this.#head.hasBody && !this.#bodyIsRead();
     if (!unread || res.shouldKeepAlive) {
       this.#phase = 'done';
       if (!res.writableEnded) res.end(last);
@@ -553,9 +564,6 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter {
       case 'queued':
         this.fail('queue_timeout');
         return;
-      case 'collecting':
-        this.fail('client_timeout');
-        return;
       case 'sending':
         this.fail(this.#body?.paused === true ? 'idle_timeout' : 'client_timeout');
         return;
@@ -572,6 +580,23 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter {
     }
   }
 
+  /** llhttp gave up on the connection: nothing more can be read from it. */
+  onGarbage(): void {
+    const res = this.#res;
+    if (!this.#req.complete && !this.#isOver()) {
+      // It was our body. No end of it will come that one could wait for.
+      this.#discards = false;
+      this.fail('bad_request');
+    } else if (res.headersSent) {
+      // After our end: the answer goes out, then the connection ends.
+      if (res.writableEnded) this.#req.socket.destroySoon();
+      else if (this.#phase === 'lingering') res.end();
+      else res.once('finish', () => this.#req.socket.destroySoon());
+    } else {
+      res.shouldKeepAlive = false;
+    }
+  }
+
   /** The response is out, or the client is gone. */
   onClose(): void {
     const res = this.#res;
@@ -583,6 +608,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter {
     }
     this.#withdraw();
     this.#phase = 'done';
+    if (this.#peer.latest === this) this.#peer.latest = undefined;
     this.#forwarder.deadlines.remove(this);
     this.#record(res.headersSent ? res.statusCode : 0);
   }
@@ -613,7 +639,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter {
   /** Something moved: the idle timeout begins anew. */
   #touch(): void {
     const phase = this.#phase;
-    if (phase !== 'collecting' && phase !== 'sending' && phase !== 'responding') return;
+    if (phase !== 'sending' && phase !== 'responding') return;
     const idle = this.#forwarder.edges.now() + this.#live!.route.idleTimeout;
     this.deadline = phase === 'responding' ? idle : Math.min(idle, this.#bodyDeadline);
   }
@@ -677,6 +703,10 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter {
 
 function onResponseClose(this: ServerResponse): void {
   (this as ResponseWithExchange)[EXCHANGE]!.onClose();
+}
+
+function stopCollecting(exchange: Exchange): void {
+  exchange.stopCollecting();
 }
 
 function flushHead(exchange: Exchange): void {

@@ -39,6 +39,8 @@ export class FullLane {
       noDelay: true,
       // A request without a body skips the life cycle of a readable stream.
       optimizeEmptyRequests: true,
+      // Refused like any other bad request, with a reason, instead of by an empty 400.
+      requireHostHeader: false,
       // Any other upgrade is an ordinary request: curl asks for h2c unasked, and HAProxy just answers 200.
       shouldUpgradeCallback: (req) => this.#mayUpgrade(req),
     });
@@ -144,6 +146,12 @@ export class FullLane {
     const client = socket as Socket;
     if (error.code === 'ECONNRESET' || error.code === 'EPIPE' || !client.writable) {
       client.destroy();
+      return;
+    }
+    const { latest } = peerOf(client, this.#forwarder.snapshot.policy.trust);
+    if (latest !== undefined) {
+      // An answer of ours here would go out in the middle of another.
+      latest.onGarbage();
       return;
     }
     const reason: FailureReason =

@@ -13,6 +13,14 @@ export interface Peer {
   /** The list that `trusted` was looked up in: a reload may bring another. */
   trustList: TrustList | undefined;
   trusted: boolean;
+  /** The latest request, until its response has ended. */
+  latest: UnderWay | undefined;
+}
+
+/** A request that its connection may have news for. */
+export interface UnderWay {
+  /** The bytes after its head, or after its end, are no HTTP. */
+  onGarbage(): void;
 }
 
 interface SocketWithPeer extends Socket {
@@ -49,6 +57,7 @@ export function rememberPeer(socket: Socket, now: number): void {
     requests: 0,
     trustList: undefined,
     trusted: false,
+    latest: undefined,
   };
 }
 

@@ -46,13 +46,19 @@ export class RequestBody {
   }
 
   /**
-   * Reads the whole body before anything is sent: for small ones, which then leave with the head in one write and can
-   * be sent again. `done` gets it; it is not called when the client goes away before.
+   * Reads the body before anything is sent, for small ones that came with the head: they then leave with it in one
+   * write. `done` is called at the end of the body, unless `stream` came before.
    */
   collect(done: () => void): void {
     this.#collected = done;
     this.#attach();
     this.#req.resume();
+  }
+
+  /** No longer collects: the end is not here yet, and the upstream need not wait for it. */
+  stream(): void {
+    this.#collected = undefined;
+    this.#req.pause();
   }
 
   /** The whole body, when it was collected. */

@@ -123,6 +123,11 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
     detail = 'Only HTTP/1.0 and HTTP/1.1 are understood.';
   }
 
+  if (host === undefined && req.httpVersionMinor === 1) {
+    refusal ??= 'bad_request';
+    detail ??= 'It has no Host field.';
+  }
+
   let path = req.url ?? '';
   if (path.charCodeAt(0) !== 0x2f) {
     const target = originForm(path, host, req.method ?? '');

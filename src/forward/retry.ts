@@ -35,6 +35,8 @@ export function failureOf(error: Error, connected: boolean, responding: boolean)
 function isResponseFault(error: Error, code: string | undefined): boolean {
   return (
     error.name === 'HTTPParserError' ||
+    // The parser of Node itself, for upgrades.
+    code?.startsWith('HPE_') === true ||
     code === 'UND_ERR_HEADERS_OVERFLOW' ||
     code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH' ||
     code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE' ||

@@ -24,6 +24,7 @@ import { rawAnswer } from './raw-answer.ts';
 import { FAILURES, type FailureReason } from './reasons.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
 import { buildResponseHead } from './response-head.ts';
+import { failureOf } from './retry.ts';
 import type { Endpoint } from './upstreams.ts';
 
 /** What http-proxy-3 reads of a request. */
@@ -136,6 +137,11 @@ class Tunnel implements Timed {
     peer.requests++;
     client.on('error', () => {});
     client.once('close', () => this.#end());
+    // Nobody reads the socket before the handshake is done; unless something does, not even its end is noticed.
+    client.once('end', () => {
+      if (this.#status === 0) client.destroy();
+    });
+    client.read(0);
   }
 
   run(): void {
@@ -262,7 +268,7 @@ class Tunnel implements Timed {
       this.#clientHead,
       // The connection is ours and speaks TLS already where it must: for http-proxy-3 it is plain.
       { target: { protocol: 'http:', host: 'upstream', port: 80 }, agent },
-      () => this.#fail(this.#status === 0 ? 'upstream_reset' : 'tunnel_failed'),
+      (error) => this.#fail(this.#status === 0 ? failureOf(error, true, false) : 'tunnel_failed'),
     );
     // A refusal of the upgrade is an ordinary response; http-proxy-3 would pass its hop-by-hop fields on.
     this.#request!.removeAllListeners('response');
