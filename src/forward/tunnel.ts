@@ -268,7 +268,7 @@ class Tunnel implements Timed {
       this.#clientHead,
       // The connection is ours and speaks TLS already where it must: for http-proxy-3 it is plain.
       { target: { protocol: 'http:', host: 'upstream', port: 80 }, agent },
-      (error) => this.#fail(this.#status === 0 ? failureOf(error, true, false) : 'tunnel_failed'),
+      (error) => this.#fail(this.#status === 0 ? failureOf(error as Error, true, false) : 'tunnel_failed'),
     );
     // A refusal of the upgrade is an ordinary response; http-proxy-3 would pass its hop-by-hop fields on.
     this.#request!.removeAllListeners('response');

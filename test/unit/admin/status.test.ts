@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { buildStatus, type ProcessFacts } from '../../../src/admin/status.ts';
+import type { BackendStatus } from '../../../src/backends/endpoint.ts';
+import { configSchema } from '../../../src/config/schema.ts';
+import { Ledger } from '../../../src/observe/ledger.ts';
+import { NO_LABEL, TrafficMetrics } from '../../../src/observe/traffic-metrics.ts';
+
+const config = configSchema.parse({
+  service: 'shop',
+  backends: { canary: { url: 'http://shop-canary' }, production: { url: 'http://shop:8080' } },
+  routes: [{ name: 'all', split: { canary: 5, production: 95 } }],
+});
+
+const backends: BackendStatus[] = [
+  {
+    name: 'canary',
+    resolution: {
+      state: 'failed',
+      reason: 'no such name',
+      since: 1_000,
+      answeredAt: undefined,
+      ttlMs: undefined,
+    },
+    endpoints: [],
+  },
+  {
+    name: 'production',
+    resolution: { state: 'resolved', reason: '2 addresses', since: 1_000, answeredAt: 2_000, ttlMs: 5_000 },
+    endpoints: [
+      { address: '10.0.0.1', port: 8080, health: 'up', reason: 'connected', since: 1_500, checks: [] },
+      {
+        address: 'fd00::1',
+        port: 8080,
+        health: 'down',
+        reason: 'connection refused',
+        since: 1_600,
+        checks: [],
+      },
+    ],
+  },
+];
+
+const facts: ProcessFacts = {
+  version: '1.2.3',
+  node: 'v26.0.0',
+  startedAt: 1_000,
+  now: 61_000,
+  ready: { ok: false, reasons: ['shutting down'] },
+  config: {
+    file: '/etc/pointsman/pointsman.yaml',
+    hash: 'abc',
+    loadedAt: 31_000,
+    reloads: { ok: 2, rejected: 1 },
+    lastReload: { at: 31_000, result: 'ok', changes: ['route all: canary 1 → 5'] },
+    lastError: undefined,
+    restartNeeded: ['listen'],
+  },
+  workers: [{ id: 1, pid: 42, state: 'online', restarts: 0, eventLoop: undefined }],
+};
+
+function traffic(): Ledger {
+  const ledger = new Ledger();
+  const metrics = new TrafficMetrics(ledger);
+  for (let i = 0; i < 99; i++) metrics.rowCells('all', 'production').record('GET', 200, 10, 8);
+  metrics.rowCells('all', 'production').record('GET', 503, 1_000, -1);
+  metrics.rowCells('all', 'canary').record('POST', 200, 10, 8);
+  metrics.rowCells(NO_LABEL, NO_LABEL).record('GET', 400, 1, -1);
+  metrics.endpointCells('production', '10.0.0.1:8080').requests.value = 100;
+  metrics.failures('bad_request').value = 1;
+  metrics.clientConnections.value = 7;
+  return ledger;
+}
+
+const status = buildStatus({ config, backends, totals: traffic().totals(), facts });
+
+test('the status says what runs, since when, and whether it is ready', () => {
+  assert.equal(status.version, '1.2.3');
+  assert.equal(status.uptimeSeconds, 60);
+  assert.equal(status.config.ageSeconds, 30);
+  assert.deepEqual(status.ready, { ok: false, reasons: ['shutting down'] });
+  assert.deepEqual(status.config.lastReload?.changes, ['route all: canary 1 → 5']);
+  assert.deepEqual(status.config.restartNeeded, ['listen']);
+});
+
+test('a route shows its shares as configured and its requests as they went', () => {
+  const [all] = status.routes;
+  assert.deepEqual(all?.shares, { canary: 5, production: 95 });
+  assert.deepEqual(all?.requestsByBackend, { canary: 1, production: 100 });
+  assert.equal(all?.requests, 101);
+  assert.equal(all?.errors, 1);
+  assert.ok(all.latencyMs.p50! <= 12.5 && all.latencyMs.p50! >= 8, String(all.latencyMs.p50));
+});
+
+test('a backend shows its name resolution, its endpoints and their health with reasons', () => {
+  const [canary, production] = status.backends;
+  assert.equal(canary?.resolution.reason, 'no such name');
+  assert.equal(canary?.usableEndpoints, 0);
+  assert.equal(production?.url, 'http://shop:8080');
+  assert.equal(production?.usableEndpoints, 1);
+  assert.deepEqual(
+    production?.endpoints.map(({ endpoint, health, reason, requests }) => [
+      endpoint,
+      health,
+      reason,
+      requests,
+    ]),
+    [
+      ['10.0.0.1:8080', 'up', 'connected', 100],
+      ['[fd00::1]:8080', 'down', 'connection refused', 0],
+    ],
+  );
+});
+
+test('failures and connections are counted', () => {
+  assert.deepEqual(status.failures, { bad_request: 1 });
+  assert.deepEqual(status.connections, { client: 7, tunnels: 0 });
+});
+
+test('the status is plain JSON', () => {
+  assert.deepEqual(JSON.parse(JSON.stringify(status)), status);
+});

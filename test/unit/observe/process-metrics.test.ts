@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { BackendStatus, HealthState, ResolutionState } from '../../../src/backends/endpoint.ts';
+import { Ledger } from '../../../src/observe/ledger.ts';
+import { ProcessMetrics } from '../../../src/observe/process-metrics.ts';
+import { familyOf, type ValueSeries } from '../../../src/observe/totals.ts';
+
+function setUp() {
+  const ledger = new Ledger();
+  const metrics = new ProcessMetrics(ledger, { version: '1.2.3', node: 'v26.10.0' });
+  const values = (name: string): Record<string, number> => {
+    const series = familyOf(ledger.totals(), name)!.series as ValueSeries[];
+    return Object.fromEntries(series.map(({ labels, value }) => [labels.join(' '), value]));
+  };
+  return { metrics, values };
+}
+
+function backend(name: string, state: ResolutionState, ...healths: HealthState[]): BackendStatus {
+  return {
+    name,
+    resolution: { state, reason: '', since: 0, answeredAt: undefined, ttlMs: undefined },
+    endpoints: healths.map((health, i) => ({
+      ...{ address: i === 0 ? 'fd00::1' : `10.0.0.${i}`, port: 80, health },
+      ...{ reason: '', since: 0, checks: [] },
+    })),
+  };
+}
+
+test('endpoints are exposed one by one and by health, and only those that exist now', () => {
+  const { metrics, values } = setUp();
+  metrics.setBackends([backend('gone', 'failed'), backend('canary', 'resolved', 'up', 'down', 'unchecked')]);
+  metrics.setBackends([backend('canary', 'stale', 'down', 'up')]);
+  assert.deepEqual(values('pointsman_endpoint_up'), { 'canary [fd00::1]:80': 0, 'canary 10.0.0.1:80': 1 });
+  assert.deepEqual(values('pointsman_backend_endpoints'), {
+    'canary up': 1,
+    'canary down': 1,
+    'canary unchecked': 0,
+  });
+  assert.deepEqual(values('pointsman_dns_state'), {
+    'canary static': 0,
+    'canary pending': 0,
+    'canary resolved': 0,
+    'canary stale': 1,
+    'canary failed': 0,
+  });
+});
+
+test('a rejected configuration shows as failed and leaves hash and time of the one in use', () => {
+  const { metrics, values } = setUp();
+  metrics.configLoaded('first', 1_000, false);
+  assert.deepEqual(values('pointsman_config_reloads_total'), { ok: 0, rejected: 0 });
+  metrics.configLoaded('second', 5_000, true);
+  metrics.configRejected();
+  assert.deepEqual(values('pointsman_config_reloads_total'), { ok: 1, rejected: 1 });
+  assert.deepEqual(values('pointsman_config_last_reload_success'), { '': 0 });
+  assert.deepEqual(values('pointsman_config_last_reload_success_timestamp_seconds'), { '': 5 });
+  assert.deepEqual(values('pointsman_config_hash'), { second: 1 });
+});
+
+test('checks count by result, and the versions are exposed', () => {
+  const { metrics, values } = setUp();
+  metrics.healthCheck('canary', true);
+  metrics.healthCheck('canary', false);
+  metrics.healthCheck('canary', false);
+  assert.deepEqual(values('pointsman_health_checks_total'), { 'canary ok': 1, 'canary failed': 2 });
+  assert.deepEqual(values('pointsman_build_info'), { '1.2.3 v26.10.0': 1 });
+});
