@@ -121,28 +121,48 @@ export class Forwarder {
     const upstreams = this.#upstreams.apply(table);
     const { metrics, pinStores, random } = this.edges;
     pinStores.apply(config);
-    const routes = table.routes.map((route): LiveRoute => {
-      const own = route.split.backendIds.map((id) => upstreams[id]!);
-      return {
-        route,
-        upstreams: own,
-        rotation: sameSplit(before, route) ?? newRotation(route.split.weights, random()),
-        cells: route.split.names.map((backend) => metrics.rowCells(route.name, backend)),
-        noBackendCells: metrics.rowCells(route.name, NO_LABEL),
-        pinStore: route.pin === undefined ? undefined : pinStores.of(route.pin),
-        pinCells:
-          route.pin === undefined
-            ? undefined
-            : {
-                anonymous: metrics.pins(route.pin.name, 'anonymous'),
-                remembered: metrics.pins(route.pin.name, 'remembered'),
-                hash: metrics.pins(route.pin.name, 'hash'),
-              },
-        usable: (index) => own[index]!.usable.length > 0,
-      };
+    const routes = table.routes.map((route) => {
+      const rotation = sameSplit(before, route) ?? newRotation(route.split.weights, random());
+      return makeLive(route, upstreams, rotation, metrics, pinStores);
     });
-    return { table, policy: compilePolicy(config, !table.groupsOnly), upstreams, routes };
+    return { table, policy: compilePolicy(config, !table.groupsOnly, before?.policy), upstreams, routes };
   }
+}
+
+/**
+ * Outside of the class, so that `usable` closes over nothing but the upstreams: a closure made where the snapshot
+ * before is in scope would keep that one, and through it every one since the start.
+ */
+function makeLive(
+  route: Route,
+  all: readonly Upstream[],
+  rotation: Rotation,
+  metrics: TrafficMetrics,
+  pinStores: PinStores,
+): LiveRoute {
+  const upstreams = route.split.backendIds.map((id) => all[id]!);
+  const { pin } = route;
+  return {
+    route,
+    upstreams,
+    rotation,
+    cells: route.split.names.map((backend) => metrics.rowCells(route.name, backend)),
+    noBackendCells: metrics.rowCells(route.name, NO_LABEL),
+    pinStore: pin === undefined ? undefined : pinStores.of(pin),
+    pinCells:
+      pin === undefined
+        ? undefined
+        : {
+            anonymous: metrics.pins(pin.name, 'anonymous'),
+            remembered: metrics.pins(pin.name, 'remembered'),
+            hash: metrics.pins(pin.name, 'hash'),
+          },
+    usable: usableOf(upstreams),
+  };
+}
+
+function usableOf(upstreams: readonly Upstream[]): (index: number) => boolean {
+  return (index) => upstreams[index]!.usable.length > 0;
 }
 
 /** A row whose weights did not change goes on where it stood, or reloads would disturb its exact shares. */

@@ -13,6 +13,7 @@ export interface ForwardPolicy {
   /** What Via gets on the way to the upstream, such as `1.1 pointsman`; undefined: none. A gateway need not add it
    * to responses (RFC 9110, 7.6.3). */
   readonly via: string | undefined;
+  readonly groupHeader: string;
   readonly requestIdField: string;
   /** Routes look at the host; otherwise it need not be taken apart. */
   readonly needsHost: boolean;
@@ -28,8 +29,15 @@ export interface ForwardPolicy {
   readonly responseFields: FieldClassifier;
 }
 
-/** @param needsHost whether any route matches by more than the group */
-export function compilePolicy(config: Config, needsHost: boolean): ForwardPolicy {
+/**
+ * @param needsHost whether any route matches by more than the group
+ * @param before    the policy that this one replaces: what its classifiers have met stays known
+ */
+export function compilePolicy(
+  config: Config,
+  needsHost: boolean,
+  before: ForwardPolicy | undefined,
+): ForwardPolicy {
   const { forwarding, limits, retries, timeouts, trust } = config;
   return {
     trust: new TrustList(trust.cidrs),
@@ -47,7 +55,16 @@ export function compilePolicy(config: Config, needsHost: boolean): ForwardPolicy
     queueTimeout: timeouts.queue,
     requestBodyTimeout: timeouts.requestBody === 0 ? Number.POSITIVE_INFINITY : timeouts.requestBody,
     tunnelTimeout: timeouts.tunnel,
-    requestFields: FieldClassifier.forRequests(config.groupHeader, forwarding.requestId),
-    responseFields: FieldClassifier.forResponses(forwarding.requestId),
+    groupHeader: config.groupHeader,
+    ...(before !== undefined && sameFields(before, config)
+      ? { requestFields: before.requestFields, responseFields: before.responseFields }
+      : {
+          requestFields: FieldClassifier.forRequests(config.groupHeader, forwarding.requestId),
+          responseFields: FieldClassifier.forResponses(forwarding.requestId),
+        }),
   };
+}
+
+function sameFields(before: ForwardPolicy, config: Config): boolean {
+  return before.groupHeader === config.groupHeader && before.requestIdField === config.forwarding.requestId;
 }
