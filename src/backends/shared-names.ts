@@ -1,0 +1,85 @@
+/** One watch per host name, however many backends use it. */
+
+import { isIP } from 'node:net';
+import { type NameState, staticName } from './name-state.ts';
+import { type NameEdges, NameWatch } from './name-watch.ts';
+import type { NameResolver } from './resolver.ts';
+
+/** A question that has been answered or has failed. */
+export interface NameReport<User> {
+  readonly host: string;
+  readonly users: ReadonlySet<User>;
+  readonly before: NameState;
+  readonly after: NameState;
+}
+
+/** A host as a backend sees it. */
+export interface SharedName {
+  readonly state: NameState;
+  /** Something speaks against the addresses: asks before their TTL has passed. */
+  askSoon(): void;
+}
+
+/** Times between questions, milliseconds. */
+interface Bounds {
+  readonly minTtl: number;
+  readonly maxTtl: number;
+}
+
+export class SharedNames<User> {
+  readonly #edges: NameEdges;
+  readonly #onResolution: (report: NameReport<User>) => void;
+  readonly #names = new Map<string, { readonly watch: NameWatch; readonly users: Set<User> }>();
+  #resolver: NameResolver | undefined;
+  #bounds: Bounds = { minTtl: 0, maxTtl: 0 };
+
+  constructor(edges: NameEdges, onResolution: (report: NameReport<User>) => void) {
+    this.#edges = edges;
+    this.#onResolution = onResolution;
+  }
+
+  /** Must be called before the first name is acquired; later on every name is asked for again. */
+  use(resolver: NameResolver, bounds: Bounds): void {
+    const former = this.#resolver;
+    this.#resolver = resolver;
+    this.#bounds = bounds;
+    for (const { watch } of this.#names.values()) watch.use(resolver, bounds);
+    former?.close();
+  }
+
+  acquire(user: User, host: string): SharedName {
+    if (isIP(host) !== 0) return { state: staticName(host, this.#edges.clock.now()), askSoon() {} };
+    const key = host.toLowerCase();
+    let name = this.#names.get(key);
+    if (name === undefined) {
+      const users = new Set<User>();
+      const watch = new NameWatch(key, this.#resolver!, this.#bounds, this.#edges, (before, after) =>
+        this.#onResolution({ host: key, users, before, after }),
+      );
+      name = { watch, users };
+      this.#names.set(key, name);
+      watch.ask();
+    }
+    name.users.add(user);
+    return name.watch;
+  }
+
+  /** The last one to leave stops the questions. */
+  release(user: User, host: string): void {
+    const key = host.toLowerCase();
+    const name = this.#names.get(key);
+    if (name === undefined || !name.users.delete(user) || name.users.size > 0) return;
+    name.watch.stop();
+    this.#names.delete(key);
+  }
+
+  askNow(): void {
+    for (const { watch } of this.#names.values()) watch.ask();
+  }
+
+  stop(): void {
+    for (const { watch } of this.#names.values()) watch.stop();
+    this.#names.clear();
+    this.#resolver?.close();
+  }
+}
