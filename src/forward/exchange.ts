@@ -132,6 +132,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
     this.#head = readRequestHead(req, this.#snapshot.policy, peer);
     peer.requests++;
     peer.latest = this;
+    peer.idleSince = Number.POSITIVE_INFINITY;
     (res as ResponseWithExchange)[EXCHANGE] = this;
     res.on('close', onResponseClose);
   }
@@ -608,7 +609,10 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
     }
     this.#withdraw();
     this.#phase = 'done';
-    if (this.#peer.latest === this) this.#peer.latest = undefined;
+    if (this.#peer.latest === this) {
+      this.#peer.latest = undefined;
+      this.#peer.idleSince = this.#forwarder.deadlines.coarseNow;
+    }
     this.#forwarder.deadlines.remove(this);
     this.#record(res.headersSent ? res.statusCode : 0);
   }

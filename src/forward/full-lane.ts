@@ -9,7 +9,7 @@ import { endpointLabel } from '../backends/endpoint.ts';
 import type { Config, ListenAddress } from '../config/schema.ts';
 import { Exchange } from './exchange.ts';
 import type { Forwarder } from './forwarder.ts';
-import { peerOf, rememberPeer } from './peer.ts';
+import { idleSince, peerOf, rememberPeer } from './peer.ts';
 import { rawAnswer } from './raw-answer.ts';
 import { FAILURES, type FailureReason } from './reasons.ts';
 import { newRequestId } from './request-id.ts';
@@ -23,6 +23,7 @@ export class FullLane {
   readonly #server: Server;
   readonly #tunnels: Tunnels;
   readonly #sockets = new Set<Socket>();
+  #idleTimer: NodeJS.Timeout | undefined;
 
   constructor(forwarder: Forwarder) {
     this.#forwarder = forwarder;
@@ -35,7 +36,8 @@ export class FullLane {
       // The body has its own deadlines; this one would cut uploads that take long but move.
       requestTimeout: 0,
       connectionsCheckingInterval: Math.max(100, Math.min(1_000, timeouts.requestHead / 4)),
-      keepAliveTimeout: timeouts.keepAlive,
+      // Idle connections are swept by us: Node sets two timers of a socket for every request.
+      keepAliveTimeout: 0,
       noDelay: true,
       // A request without a body skips the life cycle of a readable stream.
       optimizeEmptyRequests: true,
@@ -57,6 +59,7 @@ export class FullLane {
     server.on('upgrade', (req, socket, head) => this.#onUpgrade(req, socket as Socket, head));
     server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.#onClientError(error, socket));
     this.#server = server;
+    this.#sweepIdle(timeouts.keepAlive);
   }
 
   get tunnels(): number {
@@ -84,7 +87,7 @@ export class FullLane {
   /** Takes over what a reload may change of the listener. */
   reconfigure(config: Config): void {
     this.#server.headersTimeout = config.timeouts.requestHead;
-    this.#server.keepAliveTimeout = config.timeouts.keepAlive;
+    this.#sweepIdle(config.timeouts.keepAlive);
   }
 
   /**
@@ -96,16 +99,32 @@ export class FullLane {
     this.#forwarder.draining = true;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#server.closeIdleConnections();
+    // Those whose response head had left before say nothing of closing: they end as soon as they are idle.
+    this.#sweepIdle(0);
     await closed;
+    clearInterval(this.#idleTimer);
     await this.#tunnels.ended();
   }
 
   /** Cuts whatever is left. */
   destroy(): void {
+    clearInterval(this.#idleTimer);
     this.#server.close();
     this.#server.closeAllConnections();
     this.#tunnels.destroy();
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #sweepIdle(keepAliveMs: number): void {
+    clearInterval(this.#idleTimer);
+    this.#idleTimer = setInterval(
+      () => {
+        const oldest = this.#forwarder.edges.now() - keepAliveMs;
+        for (const socket of this.#sockets) if (idleSince(socket) <= oldest) socket.destroySoon();
+      },
+      Math.max(50, Math.min(1_000, keepAliveMs / 4)),
+    );
+    this.#idleTimer.unref();
   }
 
   #onConnection(socket: Socket): void {

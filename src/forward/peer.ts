@@ -13,6 +13,8 @@ export interface Peer {
   /** The list that `trusted` was looked up in: a reload may bring another. */
   trustList: TrustList | undefined;
   trusted: boolean;
+  /** Since when no request is under way, clock milliseconds; Infinity while one is, and before the first. */
+  idleSince: number;
   /** The latest request, until its response has ended. */
   latest: UnderWay | undefined;
 }
@@ -57,8 +59,14 @@ export function rememberPeer(socket: Socket, now: number): void {
     requests: 0,
     trustList: undefined,
     trusted: false,
+    idleSince: Number.POSITIVE_INFINITY,
     latest: undefined,
   };
+}
+
+/** Since when a connection has had nothing to do; Infinity when it has. */
+export function idleSince(socket: Socket): number {
+  return (socket as SocketWithPeer)[PEER]?.idleSince ?? Number.POSITIVE_INFINITY;
 }
 
 /** The peer of a socket that `rememberPeer` has seen. */

@@ -135,6 +135,7 @@ class Tunnel implements Timed {
     this.#onEnd = onEnd;
     this.#startedAt = forwarder.edges.now();
     peer.requests++;
+    peer.idleSince = Number.POSITIVE_INFINITY;
     client.on('error', () => {});
     client.once('close', () => this.#end());
     // Nobody reads the socket before the handshake is done; unless something does, not even its end is noticed.

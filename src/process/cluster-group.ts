@@ -1,5 +1,6 @@
 /** Workers as processes of their own: one that dies takes only its own connections with it, and is replaced. */
 import cluster, { type Worker } from 'node:cluster';
+import { type AddressInfo, createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import type { WorkerFacts } from '../admin/status.ts';
 import type { BackendEndpoints } from '../backends/endpoint.ts';
@@ -79,15 +80,14 @@ export class ClusterGroup implements ForwardingGroup {
   ): Promise<{ host: string; port: number }> {
     this.#config = config;
     this.#endpoints = endpoints;
-    this.#listen = listen;
+    // Workers share a port by its number: port 0 would be another one after all of them have died.
+    this.#listen = { host: listen.host, port: listen.port === 0 ? await freePort(listen.host) : listen.port };
     const [first, ...others] = this.#slots;
     const address = await new Promise<{ host: string; port: number }>((resolve, reject) => {
       this.#onFirst = { resolve, reject };
       this.#fork(first!);
     });
     this.#onFirst = undefined;
-    // From here on the port is known, also where the kernel chose it.
-    this.#listen = { host: listen.host, port: address.port };
     for (const slot of others) this.#fork(slot);
     return address;
   }
@@ -180,7 +180,12 @@ export class ClusterGroup implements ForwardingGroup {
         this.#tellWorkers();
         break;
       case 'failed':
-        this.#onFirst?.reject(new Error(message.message));
+        if (this.#onFirst !== undefined) {
+          this.#onFirst.reject(new Error(message.message));
+          break;
+        }
+        this.#edges.log.error({ worker: worker.id, reason: message.message }, 'worker cannot listen');
+        worker.process.kill('SIGKILL');
         break;
       case 'totals': {
         this.#ledgers.update(worker.id, message.totals);
@@ -252,6 +257,17 @@ export class ClusterGroup implements ForwardingGroup {
   #live(): Worker[] {
     return this.#slots.flatMap((slot) => (slot.worker === undefined ? [] : [slot.worker]));
   }
+}
+
+function freePort(host: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen({ host, port: 0, exclusive: true }, () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
 }
 
 /** Errors of the channel mean that the worker is going: its exit is what is acted on. */

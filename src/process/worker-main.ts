@@ -38,10 +38,7 @@ worker.on('message', (message: ToWorker) => {
       sendTotals(message.id);
       break;
     case 'drain':
-      void forwarding?.drain().then(() => {
-        sendTotals(undefined);
-        send({ type: 'drained' });
-      });
+      void drain();
       break;
   }
 });
@@ -61,6 +58,13 @@ function start(message: Extract<ToWorker, { type: 'start' }>): void {
     (error: Error) => send({ type: 'failed', message: error.message }),
   );
   setInterval(() => sendTotals(undefined), TOTALS_INTERVAL_MS).unref();
+}
+
+async function drain(): Promise<void> {
+  await forwarding?.drain();
+  await log?.flush();
+  sendTotals(undefined);
+  send({ type: 'drained' });
 }
 
 function sendTotals(id: number | undefined): void {
