@@ -1,0 +1,248 @@
+/** One picture of the demo, from data to lines of text. Pure. */
+import { clockTime, type DemoEvent, type Tone } from './events.ts';
+import { TRACKS, type Track } from './table.ts';
+import type { Counts } from './tally.ts';
+import { total } from './tally.ts';
+import { fit, type Line, type Span, type Style, span, spread, toText } from './text.ts';
+
+export interface View {
+  /** Epoch milliseconds. */
+  readonly now: number;
+  readonly caption: string;
+  /** False while the proxy is about to notice something. */
+  readonly steady: boolean;
+  /** Step of the tour, from 1. */
+  readonly step: number;
+  readonly steps: number;
+  readonly answered: number;
+  readonly failed: number;
+  readonly rows: readonly GroupRow[];
+  readonly upstreams: readonly UpstreamRow[];
+  readonly users: readonly UsersRow[];
+  /** Oldest first. */
+  readonly events: readonly DemoEvent[];
+  readonly trafficPort: number;
+  readonly adminPort: number;
+  readonly configPath: string;
+}
+
+/** One group of requests, counted since the last change. */
+export interface GroupRow {
+  readonly label: string;
+  /** A part of the group above. */
+  readonly nested: boolean;
+  readonly counts: Counts;
+  /** What the table says: `5 : 95`, `by bucket`. */
+  readonly rule: string;
+}
+
+export interface UpstreamRow {
+  readonly track: Track;
+  readonly health: 'up' | 'down' | 'unchecked' | 'unknown';
+  readonly reason: string;
+  /** Epoch milliseconds; undefined when not known. */
+  readonly since: number | undefined;
+  readonly port: number;
+  readonly requests: number;
+}
+
+/** Users that belong to each backend. */
+export interface UsersRow {
+  readonly label: string;
+  readonly backends: readonly { readonly track: string; readonly users: number; readonly buckets: string }[];
+}
+
+export interface Size {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+export const TRACK_STYLE: Readonly<Record<Track, Style>> = {
+  internal: 'blue',
+  canary: 'yellow',
+  paid: 'magenta',
+  production: 'green',
+};
+
+const TONE: Readonly<Record<Tone, readonly Style[]>> = {
+  plain: ['dim'],
+  good: ['green'],
+  bad: ['red'],
+  act: ['cyan'],
+};
+
+// Together 80 columns, with the blank at the left and the two before the rule.
+const LABEL = 14;
+const NUMBER = 9;
+const CELL = 11;
+const RULE = 10;
+const MIN_BAR = 16;
+const MAX_BAR = 40;
+
+/** `size.rows` lines at most, none wider than `size.columns`. */
+export function renderFrame(view: View, size: Size, color: boolean): string[] {
+  const columns = Math.max(20, size.columns);
+  const room = Math.max(1, size.rows);
+  const head = headLines(view, columns);
+  const groups = groupLines(view, columns);
+  const upstreams = upstreamLines(view, columns);
+  const users = userLines(view);
+  const commands = commandLines(view);
+  const sections = [head, groups, upstreams, users];
+  const fixed = sections.flat().length + commands.length;
+  // What is left goes to air between the sections first, then to events; on a small screen events and users give way.
+  const spare = room - fixed;
+  const gaps = Math.max(0, Math.min(sections.length + 1, spare - 3));
+  const events = eventLines(view, Math.max(0, Math.min(12, spare - gaps)));
+  const lines = stack([...sections, events, commands], gaps);
+  return lines.slice(0, room).map((line) => toText(fit(line, columns), color));
+}
+
+/** Gaps are given out from the top. */
+function stack(sections: readonly (readonly Line[])[], gaps: number): Line[] {
+  const filled = sections.filter((section) => section.length > 0);
+  return filled.flatMap((section, index) => (index > 0 && index <= gaps ? [[], ...section] : [...section]));
+}
+
+function headLines(view: View, columns: number): Line[] {
+  const { answered, failed, step, steps, steady, caption } = view;
+  const counts: Line = [
+    span(`${thousands(answered)} requests, `, 'dim'),
+    span(`${failed} failed `, ...((failed > 0 ? ['red', 'bold'] : ['dim']) as Style[])),
+  ];
+  return [
+    spread(
+      [span(' Pointsman ', 'bold', 'inverse'), span(`  demo, step ${step} of ${steps}`, 'dim')],
+      counts,
+      columns,
+    ),
+    [span(steady ? ' ● ' : ' ◌ ', steady ? 'green' : 'yellow'), span(caption, 'bold')],
+  ];
+}
+
+/** Where each group goes: shares of the four backends, and a bar of them where there is room. */
+function groupLines(view: View, columns: number): Line[] {
+  const used = 1 + LABEL + NUMBER + TRACKS.length * CELL + 2;
+  const withRule = columns >= used + RULE;
+  const bar = columns - used - (withRule ? RULE : 0) - 2;
+  const head: Span[] = [
+    span(' '),
+    span('group'.padEnd(LABEL), 'dim'),
+    span('requests'.padStart(NUMBER), 'dim'),
+    ...TRACKS.map((track) => span(track.padStart(CELL), TRACK_STYLE[track])),
+  ];
+  if (withRule) head.push(span(`  ${'table says'.padEnd(RULE)}`, 'dim'));
+  return [
+    head,
+    ...view.rows.map((row): Line => {
+      const sent = total(row.counts);
+      const line: Span[] = [
+        span(' '),
+        span((row.nested ? `  ${row.label}` : row.label).padEnd(LABEL), row.nested ? 'dim' : 'bold'),
+        span(thousands(sent).padStart(NUMBER), 'dim'),
+        ...TRACKS.map((track) => shareCell(row.counts[track] ?? 0, sent, track)),
+      ];
+      if (withRule) line.push(span(`  ${row.rule.padEnd(RULE)}`, 'dim'));
+      if (bar >= MIN_BAR) line.push(...shareBar(row.counts, sent, Math.min(bar, MAX_BAR)));
+      return line;
+    }),
+  ];
+}
+
+function shareCell(count: number, sent: number, track: Track): Span {
+  return count === 0
+    ? span('·'.padStart(CELL), 'dim')
+    : span(percent(count / sent).padStart(CELL), TRACK_STYLE[track]);
+}
+
+/** A backend that got anything gets at least one cell, so that a canary is never invisible. */
+export function barCells(counts: Counts, width: number): { track: Track; cells: number }[] {
+  const sent = total(counts);
+  const present = TRACKS.filter((track) => (counts[track] ?? 0) > 0);
+  const cells = present.map((track) => ({
+    track,
+    cells: Math.max(1, Math.round(((counts[track] ?? 0) / sent) * width)),
+  }));
+  const surplus = cells.reduce((sum, cell) => sum + cell.cells, 0) - width;
+  const widest = cells.toSorted((a, b) => b.cells - a.cells)[0];
+  if (widest !== undefined) widest.cells -= surplus;
+  return cells;
+}
+
+function shareBar(counts: Counts, sent: number, width: number): Span[] {
+  if (sent === 0) return [];
+  return barCells(counts, width).map(({ track, cells }) => span('█'.repeat(cells), TRACK_STYLE[track]));
+}
+
+function upstreamLines(view: View, columns: number): Line[] {
+  const head = [
+    span(' '),
+    span('upstream'.padEnd(LABEL), 'dim'),
+    span('requests'.padStart(NUMBER), 'dim'),
+    span('port'.padStart(CELL), 'dim'),
+    span('    health', 'dim'),
+  ];
+  return [
+    head,
+    ...view.upstreams.map((row): Line => {
+      const style: Style = row.health === 'up' ? 'green' : row.health === 'down' ? 'red' : 'dim';
+      const sign = row.health === 'up' ? '●' : row.health === 'down' ? '✗' : '○';
+      const since = row.since === undefined ? '' : ` for ${age(view.now - row.since)}`;
+      const line: Line = [
+        span(' '),
+        span(row.track.padEnd(LABEL), TRACK_STYLE[row.track]),
+        span(thousands(row.requests).padStart(NUMBER), 'dim'),
+        span(String(row.port).padStart(CELL), 'dim'),
+        span(`    ${sign} ${row.health}${since}`, style),
+        span(row.health === 'down' ? `, ${row.reason}` : '', 'dim'),
+      ];
+      return fit(line, columns);
+    }),
+  ];
+}
+
+function userLines(view: View): Line[] {
+  return view.users.map(
+    (row): Line => [
+      span(' '),
+      span(row.label.padEnd(LABEL), 'dim'),
+      ...row.backends.flatMap(({ track, users, buckets }, index) => [
+        span(index === 0 ? '' : '   '),
+        span(`${track} `, TRACK_STYLE[track as Track] ?? 'dim'),
+        span(`${thousands(users)}`),
+        span(` (${buckets})`, 'dim'),
+      ]),
+    ],
+  );
+}
+
+function eventLines(view: View, most: number): Line[] {
+  return view.events
+    .slice(Math.max(0, view.events.length - most))
+    .map(({ at, text, tone }) => [span(` ${clockTime(at)}  `, 'dim'), span(text, ...TONE[tone])]);
+}
+
+function commandLines(view: View): Line[] {
+  return [
+    [span(' try   ', 'dim'), span(`curl -H 'X-Traffic-Group: free' http://127.0.0.1:${view.trafficPort}/`)],
+    [span('       ', 'dim'), span(`curl http://127.0.0.1:${view.adminPort}/status`)],
+    [span(' edit  ', 'dim'), span(view.configPath), span('   Ctrl-C ends', 'dim')],
+  ];
+}
+
+/** `5.0 %`, `100 %`. */
+export function percent(share: number): string {
+  const tenths = Math.round(share * 1_000) / 10;
+  return `${tenths === 100 ? '100' : tenths.toFixed(1)} %`;
+}
+
+function thousands(count: number): string {
+  return String(count).replace(/\B(?=(\d{3})+$)/g, ',');
+}
+
+function age(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1_000));
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
