@@ -14,6 +14,7 @@ export class ParsedFile<T> {
   readonly #path: string;
   readonly #parse: (text: string) => T;
   #identity = '';
+  #text = '';
   #value: T;
   #reading: Promise<T> | undefined;
 
@@ -24,7 +25,7 @@ export class ParsedFile<T> {
     this.#value = parse('');
   }
 
-  /** The present content, or the one before while the file cannot be read. Never rejects. */
+  /** The present content, or the one before while the file cannot be read; one object as long as it is the same. */
   read(): Promise<T> {
     this.#reading ??= this.#readNow().finally(() => {
       this.#reading = undefined;
@@ -46,14 +47,20 @@ export class ParsedFile<T> {
         length += bytesRead;
         if (bytesRead === 0 || length === buffer.length) break;
       }
-      this.#value = this.#parse(buffer.toString('utf8', 0, length));
+      this.#take(buffer.toString('utf8', 0, length));
       this.#identity = identity;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
-        this.#value = this.#parse('');
+        this.#take('');
         this.#identity = '';
       }
     }
     return this.#value;
+  }
+
+  #take(text: string): void {
+    if (text === this.#text) return;
+    this.#text = text;
+    this.#value = this.#parse(text);
   }
 }

@@ -38,7 +38,7 @@ export interface DnsDouble {
   readonly address: string;
   readonly questions: DnsQuestion[];
   /** Decides every answer from now on. */
-  answer: (question: DnsQuestion) => DnsReply;
+  answer: (question: DnsQuestion) => DnsReply | Promise<DnsReply>;
 }
 
 export async function startDnsDouble(answer: DnsDouble['answer'], host = '127.0.0.1'): Promise<DnsDouble> {
@@ -55,25 +55,27 @@ export async function startDnsDouble(answer: DnsDouble['answer'], host = '127.0.
     questions: [],
     answer,
   };
-  const reply = (query: Buffer, transport: 'udp' | 'tcp') => {
+  const reply = async (query: Buffer, transport: 'udp' | 'tcp') => {
     const question = readQuestion(query, transport);
     double.questions.push(question);
-    return encode(query, double.answer(question));
+    return encode(query, await double.answer(question));
   };
-  udp.on('message', (query, { port: to, address }) => {
-    const message = reply(query, 'udp');
-    if (message !== undefined) udp.send(message, to, address);
+  let closed = false;
+  udp.on('message', async (query, { port: to, address }) => {
+    const message = await reply(query, 'udp');
+    if (message !== undefined && !closed) udp.send(message, to, address);
   });
   const sockets = new Set<Socket>();
   tcp.on('connection', (socket) => {
     sockets.add(socket);
-    let received = Buffer.alloc(0);
+    let received: Buffer = Buffer.alloc(0);
     socket.on('error', () => {});
-    socket.on('data', (chunk) => {
+    socket.on('data', async (chunk: Buffer) => {
       received = Buffer.concat([received, chunk]);
       if (received.length < 2 || received.length < 2 + received.readUInt16BE(0)) return;
-      const message = reply(received.subarray(2, 2 + received.readUInt16BE(0)), 'tcp');
+      const query = received.subarray(2, 2 + received.readUInt16BE(0));
       received = Buffer.alloc(0);
+      const message = await reply(query, 'tcp');
       if (message === undefined) return;
       const length = Buffer.alloc(2);
       length.writeUInt16BE(message.length);
@@ -81,6 +83,7 @@ export async function startDnsDouble(answer: DnsDouble['answer'], host = '127.0.
     });
   });
   cleanUp(() => {
+    closed = true;
     udp.close();
     tcp.close();
     for (const socket of sockets) socket.destroy();
