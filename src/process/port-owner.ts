@@ -60,7 +60,7 @@ function listeningInodes(host: string, port: number): Set<string> {
   return inodes;
 }
 
-/** The lowest pid, which is the parent where a server has several workers. */
+/** The lowest pid, which is the parent where a server shares its socket with workers. */
 function processHolding(inodes: ReadonlySet<string>): number | undefined {
   const pids = readDirectory('/proc')
     .filter((name) => /^\d+$/.test(name))
