@@ -143,6 +143,11 @@ suite('the upgrade request', () => {
     ['without Sec-WebSocket-Key', upgradeRequest().replace(/Sec-WebSocket-Key.*\r\n/, '')],
     ['with another method than GET', upgradeRequest().replace('GET', 'POST')],
     ['with a body', upgradeRequest('/', 'Content-Length: 4\r\n') + 'body'],
+    // Node hands out another kind of stream while the body is not there yet.
+    ['with a body that does not come', upgradeRequest('/', 'Content-Length: 50\r\n')],
+    ['with half a body', upgradeRequest('/', 'Content-Length: 50\r\n') + 'half'],
+    ['with a chunked body', upgradeRequest('/', 'Transfer-Encoding: chunked\r\n') + '3\r\nabc\r\n'],
+    ['with a broken chunked body', upgradeRequest('/', 'Transfer-Encoding: chunked\r\n') + 'zz\r\n'],
     ['with two hosts', upgradeRequest('/', 'Host: other\r\n')],
     ['with a fragment', upgradeRequest('/a#b')],
     ['to another host', upgradeRequest('http://evil/')],
