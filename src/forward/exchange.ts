@@ -20,7 +20,7 @@ import type { Forwarder, LiveRoute, Snapshot } from './forwarder.ts';
 import type { Peer, UnderWay } from './peer.ts';
 import { decidePinned } from './pinned-decision.ts';
 import { FAILURES, type FailureReason, failureAnswer, REASON_FIELD } from './reasons.ts';
-import { RequestBody } from './request-body.ts';
+import { type BodyOwner, RequestBody } from './request-body.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
 import { buildResponseHead, passableTrailers } from './response-head.ts';
 import { failureOf, isIdempotent } from './retry.ts';
@@ -66,7 +66,7 @@ const ALLOWED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
 
 const NONE_TRIED: readonly Endpoint[] = [];
 
-export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, UnderWay {
+export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, UnderWay, BodyOwner {
   readonly #forwarder: Forwarder;
   readonly #snapshot: Snapshot;
   readonly #req: IncomingMessage;
@@ -188,21 +188,16 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
       return;
     }
     this.#phase = 'collecting';
-    this.#body.collect(() => this.#collected());
-    setImmediate(stopCollecting, this);
+    this.#body.collect();
+    // Behind the first delivery of data, which resuming has queued: what came with the head is here then.
+    process.nextTick(stopCollecting, this);
   }
 
-  #collected(): void {
-    if (this.#phase !== 'collecting') return;
-    this.#phase = 'deciding';
-    this.#attempt(this.#decision!.index, false);
-  }
-
-  /** What has not come within this turn of the event loop is not waited for. */
+  /** What has not come by now is not waited for. */
   stopCollecting(): void {
     if (this.#phase !== 'collecting') return;
     this.#body!.stream();
-    this.#collected();
+    this.onBodyCollected();
   }
 
   #attempt(index: number, fresh: boolean): void {
@@ -427,22 +422,28 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
   #openBody(): void {
     const { policy } = this.#snapshot;
     this.#bodyDeadline = this.#startedAt + policy.requestBodyTimeout;
-    let total = 0;
     const keep = this.#isSmall() ? MAX_COLLECTED : policy.retryAttempts === 0 ? 0 : policy.retryBuffer;
-    this.#body = new RequestBody(this.#req, keep, {
-      onChunk: (length) => {
-        total += length;
-        if (total > policy.maxRequestBody) {
-          this.fail('body_too_large', `At most ${policy.maxRequestBody} bytes are taken.`);
-          return false;
-        }
-        this.#touch();
-        return true;
-      },
-      onWanted: () => {
-        if (this.#expectsContinue && !this.#res.headersSent) this.#res.writeContinue();
-      },
-    });
+    this.#body = new RequestBody(this.#req, this, this.#head.contentLength, keep);
+  }
+
+  onBodyChunk(): boolean {
+    const { maxRequestBody } = this.#snapshot.policy;
+    if (this.#body!.received > maxRequestBody) {
+      this.fail('body_too_large', `At most ${maxRequestBody} bytes are taken.`);
+      return false;
+    }
+    this.#touch();
+    return true;
+  }
+
+  onBodyWanted(): void {
+    if (this.#expectsContinue && !this.#res.headersSent) this.#res.writeContinue();
+  }
+
+  onBodyCollected(): void {
+    if (this.#phase !== 'collecting') return;
+    this.#phase = 'deciding';
+    this.#attempt(this.#decision!.index, false);
   }
 
   /** A client that waits for `100 Continue` must not be asked for its body before an upstream is there. */

@@ -8,31 +8,45 @@
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 
-export interface RequestBodyEvents {
+/** The exchange that a body belongs to. */
+export interface BodyOwner {
   /** Bytes have come from the client. Returns false to stop: the body is too large. */
-  onChunk(length: number): boolean;
+  onBodyChunk(length: number): boolean;
   /** The first attempt wants to read: the moment for `100 Continue`. */
-  onWanted(): void;
+  onBodyWanted(): void;
+  /** The end has come while the body was collected. */
+  onBodyCollected(): void;
+}
+
+const BODY = Symbol('body');
+
+interface RequestWithBody extends IncomingMessage {
+  [BODY]?: RequestBody;
 }
 
 export class RequestBody {
   readonly #req: IncomingMessage;
-  readonly #events: RequestBodyEvents;
+  readonly #owner: BodyOwner;
+  readonly #expected: number;
   readonly #keepLimit: number;
   #kept: Buffer[] | undefined = [];
   #keptBytes = 0;
   #source: BodySource | undefined;
   #attached = false;
-  #collected: (() => void) | undefined;
+  #collecting = false;
   /** Bytes received from the client. */
   received = 0;
   ended = false;
 
-  /** @param keepLimit bytes kept for another attempt; 0: none */
-  constructor(req: IncomingMessage, keepLimit: number, events: RequestBodyEvents) {
+  /**
+   * @param expected  bytes that Content-Length announces; -1: chunked
+   * @param keepLimit bytes kept for another attempt; 0: none
+   */
+  constructor(req: IncomingMessage, owner: BodyOwner, expected: number, keepLimit: number) {
     this.#req = req;
+    this.#owner = owner;
+    this.#expected = expected;
     this.#keepLimit = keepLimit;
-    this.#events = events;
   }
 
   /** Whether all that was received is still here, so that another attempt could send it. */
@@ -45,25 +59,22 @@ export class RequestBody {
     return this.#req.isPaused();
   }
 
-  /**
-   * Reads the body before anything is sent, for small ones that came with the head: they then leave with it in one
-   * write. `done` is called at the end of the body, unless `stream` came before.
-   */
-  collect(done: () => void): void {
-    this.#collected = done;
+  /** Reads the body before anything is sent, for small ones that came with the head: both then leave in one write. */
+  collect(): void {
+    this.#collecting = true;
     this.#attach();
     this.#req.resume();
   }
 
   /** No longer collects: the end is not here yet, and the upstream need not wait for it. */
   stream(): void {
-    this.#collected = undefined;
+    this.#collecting = false;
     this.#req.pause();
   }
 
   /** The whole body, when it was collected. */
   get whole(): Buffer | undefined {
-    if (this.#collected === undefined || !this.ended || this.#kept === undefined) return undefined;
+    if (!this.#collecting || !this.ended || this.#kept === undefined) return undefined;
     if (this.#kept.length > 1) this.#kept = [Buffer.concat(this.#kept)];
     return this.#kept[0];
   }
@@ -91,16 +102,10 @@ export class RequestBody {
       return;
     }
     if (!this.#attached) {
-      this.#events.onWanted();
+      this.#owner.onBodyWanted();
       this.#attach();
     }
     this.#req.resume();
-  }
-
-  #attach(): void {
-    this.#attached = true;
-    this.#req.on('data', (chunk: Buffer) => this.#onData(chunk));
-    this.#req.on('end', () => this.#onEnd());
   }
 
   pause(source: BodySource): void {
@@ -111,22 +116,39 @@ export class RequestBody {
     if (source === this.#source && !this.ended) this.#req.resume();
   }
 
-  #onData(chunk: Buffer): void {
+  onData(chunk: Buffer): void {
     this.received += chunk.length;
-    if (!this.#events.onChunk(chunk.length)) return;
+    if (!this.#owner.onBodyChunk(chunk.length)) return;
     if (this.#kept !== undefined) {
       this.#keptBytes += chunk.length;
       if (this.#keptBytes > this.#keepLimit) this.#kept = undefined;
       else this.#kept.push(chunk);
     }
     this.#source?.emit('data', chunk);
+    // The stream's own end comes some turns later.
+    if (this.received === this.#expected) this.onEnd();
   }
 
-  #onEnd(): void {
+  onEnd(): void {
     this.ended = true;
-    if (this.#collected === undefined) this.#source?.finish();
-    else this.#collected();
+    if (this.#collecting) this.#owner.onBodyCollected();
+    else this.#source?.finish();
   }
+
+  #attach(): void {
+    this.#attached = true;
+    (this.#req as RequestWithBody)[BODY] = this;
+    this.#req.on('data', onData);
+    if (this.#expected === -1) this.#req.on('end', onEnd);
+  }
+}
+
+function onData(this: IncomingMessage, chunk: Buffer): void {
+  (this as RequestWithBody)[BODY]!.onData(chunk);
+}
+
+function onEnd(this: IncomingMessage): void {
+  (this as RequestWithBody)[BODY]!.onEnd();
 }
 
 /** What undici takes for a readable stream: it asks for `pipe` and `on`, and may destroy it. */
