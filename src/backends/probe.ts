@@ -158,10 +158,6 @@ class StatusReader implements Dispatcher.DispatchHandler {
 
   onRequestStart(): void {}
 
-  onRequestUpgrade(): void {
-    this.#attempt.end(false, 'HTTP 101, though no upgrade was asked for');
-  }
-
   onResponseStart(_: Dispatcher.DispatchController, status: number): void {
     // An interim response is not the answer yet.
     if (status < 200) return;

@@ -28,10 +28,12 @@ const LOCAL = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL',
 
 export function socketError(error: Error): string {
   const code = codeOf(error);
+  if (error.message === 'bad upgrade') return 'HTTP 101, though no upgrade was asked for';
   const words = WORDS[code];
   if (words !== undefined) return words;
   if (LOCAL.has(code)) return `not checked: this host is short of sockets, files or memory (${code})`;
-  if (code.startsWith('HPE_')) return 'response is not HTTP/1';
+  // undici's name: its code is that of llhttp, and for some answers there is none.
+  if (error.name === 'HTTPParserError') return 'response is not HTTP/1';
   if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) return `TLS: ${code}`;
   return error.message.slice(0, 200);
 }
