@@ -3,7 +3,7 @@
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from '../observe/log.ts';
-import { describeListenError } from '../process/port-owner.ts';
+import { describeListenError } from './port-owner.ts';
 import type { StatusDocument } from './status.ts';
 
 export interface Readiness {

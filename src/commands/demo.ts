@@ -94,6 +94,8 @@ async function runDemo(
   // npm passes on a Ctrl-C that the terminal has sent here already: the second of a pair must do no more than the first.
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const signal of signals) process.on(signal, quit);
+  // The reader of a pipe, or the terminal, may go first; all the same nothing is left behind.
+  process.stdout.on('error', quit);
 
   const draw = () => screen.draw(renderFrame(session.view(), screen.size, color));
   const screen = new Screen({ input: process.stdin, output: process.stdout, onQuit: quit, onResize: draw });

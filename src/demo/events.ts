@@ -24,11 +24,15 @@ export function eventOf(line: string, now: number): DemoEvent | undefined {
       return { at, text: 'proxy: listening', tone: 'plain' };
     case 'endpoint is down':
       return { at, text: `proxy: ${backends} is down: ${entry['reason']}`, tone: 'bad' };
+    case 'backend has no endpoint that is up':
+      // Each backend of the demo has one endpoint, whose own line says it already.
+      return undefined;
     case 'endpoint is up':
+      if (entry['from'] === 'unchecked') return undefined;
       return { at, text: `proxy: ${backends} is up: ${entry['reason']}`, tone: 'good' };
     case 'configuration reloaded': {
       const changes = Array.isArray(entry['changes']) ? entry['changes'] : [];
-      const text = changes.length === 0 ? 'nothing that counts changed' : changes.join('; ');
+      const text = changes.length === 0 ? 'nothing that counts changed' : joinChanges(changes.map(String));
       return { at, text: `proxy: reloaded: ${text}`, tone: 'good' };
     }
     default: {
@@ -38,6 +42,17 @@ export function eventOf(line: string, now: number): DemoEvent | undefined {
       return { at, text: `proxy: ${about}${entry['msg']}${problems}`, tone: 'bad' };
     }
   }
+}
+
+/** `route free: canary 5 → 25; route free: production 95 → 75` names the row once. */
+function joinChanges(changes: readonly string[]): string {
+  const subject = (change: string | undefined) => /^route [^:]+: /.exec(change ?? '')?.[0] ?? '';
+  return changes
+    .map((change, index) => {
+      const own = subject(change);
+      return own !== '' && own === subject(changes[index - 1]) ? change.slice(own.length) : change;
+    })
+    .join('; ');
 }
 
 function parse(line: string): Record<string, unknown> | undefined {

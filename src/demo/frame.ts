@@ -76,6 +76,13 @@ const LABEL = 14;
 const NUMBER = 9;
 const CELL = 11;
 const RULE = 10;
+/** Index of the events among the sections. */
+const EVENTS = 4;
+const MIN_EVENTS = 2;
+const MAX_EVENTS = 12;
+/** Sections with a blank line before them, the most wanted first. */
+const GAPS = [1, 2, EVENTS, 5, 3];
+
 const MIN_BAR = 16;
 const MAX_BAR = 40;
 
@@ -83,25 +90,23 @@ const MAX_BAR = 40;
 export function renderFrame(view: View, size: Size, color: boolean): string[] {
   const columns = Math.max(20, size.columns);
   const room = Math.max(1, size.rows);
-  const head = headLines(view, columns);
-  const groups = groupLines(view, columns);
-  const upstreams = upstreamLines(view, columns);
-  const users = userLines(view);
-  const commands = commandLines(view);
-  const sections = [head, groups, upstreams, users];
-  const fixed = sections.flat().length + commands.length;
-  // What is left goes to air between the sections first, then to events; on a small screen events and users give way.
-  const spare = room - fixed;
-  const gaps = Math.max(0, Math.min(sections.length + 1, spare - 3));
-  const events = eventLines(view, Math.max(0, Math.min(12, spare - gaps)));
-  const lines = stack([...sections, events, commands], gaps);
+  const sections = [
+    headLines(view, columns),
+    groupLines(view, columns),
+    upstreamLines(view, columns),
+    userLines(view),
+    [] as Line[],
+    commandLines(view),
+  ];
+  // What is left goes to the latest events, then to air between the sections, then to more events.
+  const spare = room - sections.flat().length;
+  const gaps = Math.max(0, Math.min(GAPS.length, spare - MIN_EVENTS));
+  sections[EVENTS] = eventLines(view, Math.max(0, Math.min(MAX_EVENTS, spare - gaps)));
+  const airy = GAPS.slice(0, gaps);
+  const lines = sections.flatMap((section, index) =>
+    section.length > 0 && airy.includes(index) ? [[], ...section] : section,
+  );
   return lines.slice(0, room).map((line) => toText(fit(line, columns), color));
-}
-
-/** Gaps are given out from the top. */
-function stack(sections: readonly (readonly Line[])[], gaps: number): Line[] {
-  const filled = sections.filter((section) => section.length > 0);
-  return filled.flatMap((section, index) => (index > 0 && index <= gaps ? [[], ...section] : [...section]));
 }
 
 function headLines(view: View, columns: number): Line[] {

@@ -36,9 +36,13 @@ const FIRST_USERS = 100;
 /** From then on every third is. */
 const NEW_EVERY = 3;
 
+/** Ids are numbered from here, as those of a service that has been running for a while. */
+const FIRST_ID = 1_001;
+
 /** Hands out the users of one route in turn, new ones among them. */
 export class UserCrowd {
   readonly #prefix: string;
+  #firstId = FIRST_ID;
   #size = 0;
   #turn = 0;
   #asked = 0;
@@ -49,6 +53,13 @@ export class UserCrowd {
 
   get size(): number {
     return this.#size;
+  }
+
+  /** Other users from now on. */
+  renew(): void {
+    this.#firstId += this.#size;
+    this.#size = 0;
+    this.#turn = 0;
   }
 
   /** @param mayGrow false while the table changes, when nobody could say by which table a new user was placed */
@@ -63,6 +74,6 @@ export class UserCrowd {
   }
 
   #name(index: number): string {
-    return `${this.#prefix}-${index + 1}`;
+    return `${this.#prefix}-${this.#firstId + index}`;
   }
 }

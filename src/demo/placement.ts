@@ -53,6 +53,10 @@ export class ExpectedPins {
     return own !== undefined && down.has(own) ? placeUser(this.#salt, user, split, down) : own;
   }
 
+  clear(): void {
+    this.#homes.clear();
+  }
+
   /** How many users belong to each backend. */
   counts(): Record<string, number> {
     const counts: Record<string, number> = {};

@@ -170,11 +170,21 @@ export class Session {
     }
     const next = nextStep(this.#position.step, facts);
     if (once && next === 0) return true;
+    if (next === 0) this.#renewUsers();
     this.#position = { step: next, state: 'waiting', since: performance.now() };
     this.#open(false);
     this.#traffic?.start();
     await this.#act(stepAt(this.#position).act);
     return false;
+  }
+
+  /** Those of the round before keep the backend they met under the other weight, and would blur the shares. */
+  #renewUsers(): void {
+    for (const route of ['free', 'paid'] as const) {
+      this.#crowds[route].renew();
+      this.#pins[route].clear();
+    }
+    this.#say('the tour begins anew, with new users', 'act');
   }
 
   async #act(act: Act): Promise<void> {

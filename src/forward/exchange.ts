@@ -8,12 +8,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import type { IncomingHttpHeaders } from 'undici/types/header.js';
-import { endpointLabel } from '../backends/endpoint.ts';
 import type { AccessRecord, Termination } from '../observe/access-log.ts';
 import { identifyUser } from '../pinning/identity.ts';
 import { type Decision, decide } from '../routing/decide.ts';
 import { matchRoute } from '../routing/match.ts';
-import { drawAtRandom } from '../routing/split.ts';
+import { describeRequest, reached, startRecord } from './access-record.ts';
 import type { Timed } from './deadlines.ts';
 import type { UpstreamConnection, Waiter } from './endpoint-pool.ts';
 import type { Forwarder, LiveRoute, Snapshot } from './forwarder.ts';
@@ -23,7 +22,7 @@ import { FAILURES, type FailureReason, failureAnswer, REASON_FIELD } from './rea
 import { type BodyOwner, RequestBody } from './request-body.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
 import { buildResponseHead, passableTrailers } from './response-head.ts';
-import { failureOf, isIdempotent } from './retry.ts';
+import { failureOf, isIdempotent, redispatch } from './retry.ts';
 import type { Endpoint } from './upstreams.ts';
 
 type Phase =
@@ -399,21 +398,16 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
       this.#attempt(this.#index, true);
       return;
     }
-    const { upstreams, route } = this.#live!;
     this.#tried ??= [];
-    const tried = this.#tried;
-    tried.push(this.#endpoint!);
-    const untried = (index: number) => upstreams[index]!.usable.some((endpoint) => !tried.includes(endpoint));
-    // Another endpoint of the same backend keeps the user in the same build; only then another backend.
-    const index = untried(this.#index)
-      ? this.#index
-      : drawAtRandom(route.split.weights, this.#forwarder.edges.random(), untried);
+    this.#tried.push(this.#endpoint!);
+    const live = this.#live!;
+    const index = redispatch(live, this.#index, this.#tried, this.#forwarder.edges.random());
     if (index === -1) {
       this.#attempt(this.#index, true);
       return;
     }
     this.#redispatched = true;
-    upstreams[this.#index]!.cells.redispatches.value++;
+    live.upstreams[this.#index]!.cells.redispatches.value++;
     this.#attempt(index, false);
   }
 
@@ -651,14 +645,8 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
 
   #record(status: number): void {
     const { accessLog, metrics, now } = this.#forwarder.edges;
-    const live = this.#live;
     const total = now() - this.#startedAt;
-    const cells =
-      live === undefined
-        ? this.#forwarder.unroutedCells
-        : this.#index === -1
-          ? live.noBackendCells
-          : live.cells[this.#index]!;
+    const cells = this.#forwarder.cellsOf(this.#live, this.#index);
     cells.record(this.#head.facts.method, status, total, this.#responseMs);
     if (status >= 500 && this.#reason === undefined) this.#endpoint!.cells.errors.value++;
     metrics.bytesIn.value += this.#body?.received ?? 0;
@@ -667,42 +655,30 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
   }
 
   #accessRecord(status: number, total: number): AccessRecord {
-    const { facts, requestId } = this.#head;
-    const live = this.#live;
-    const decision = this.#decision;
-    const reached = (ms: number) => (ms < 0 ? undefined : ms);
-    return {
-      client: endpointLabel(this.#peer.address, this.#peer.port),
-      method: facts.method,
-      path: this.#req.url ?? '',
-      host: this.#head.host,
-      protocol: `HTTP/${this.#req.httpVersion}`,
-      group: facts.groups?.join(', ') ?? (facts.group === '' ? undefined : facts.group),
-      route: live?.route.name,
-      backend: this.#index === -1 ? undefined : live?.route.split.names[this.#index],
-      endpoint: this.#endpoint?.label,
-      status: status === 0 ? undefined : status,
-      bytesIn: this.#body?.received ?? 0,
-      bytesOut: this.#bytesOut,
-      // node:http does not say when the first byte of a later request on a connection came.
-      headMs: this.#peer.requests === 1 ? this.#startedAt - this.#peer.acceptedAt : undefined,
-      queueMs: reached(this.#queueMs) ?? (this.#dispatchedAt === -1 ? undefined : 0),
-      connectMs: reached(this.#connectMs),
-      responseMs: reached(this.#responseMs),
-      totalMs: total,
-      termination: this.#termination,
-      reason: this.#reason,
-      retries: this.#retries,
-      redispatched: this.#redispatched,
-      spilled:
-        decision !== undefined &&
-        decision.wanted !== -1 &&
-        decision.index !== -1 &&
-        decision.index !== decision.wanted,
-      reused: this.#dispatchedAt === -1 ? undefined : this.#reused,
-      requestId,
-      pinned: this.#user === undefined ? undefined : decision?.source,
-    };
+    const record = startRecord(this.#peer);
+    describeRequest(record, this.#req, this.#head, {
+      live: this.#live,
+      index: this.#index,
+      endpoint: this.#endpoint,
+      decision: this.#decision,
+      pinned: this.#user !== undefined,
+    });
+    const dispatched = this.#dispatchedAt !== -1;
+    record.status = status === 0 ? undefined : status;
+    record.bytesIn = this.#body?.received ?? 0;
+    record.bytesOut = this.#bytesOut;
+    // node:http does not say when the first byte of a later request on a connection came.
+    if (this.#peer.requests === 1) record.headMs = this.#startedAt - this.#peer.acceptedAt;
+    record.queueMs = reached(this.#queueMs) ?? (dispatched ? 0 : undefined);
+    record.connectMs = reached(this.#connectMs);
+    record.responseMs = reached(this.#responseMs);
+    record.totalMs = total;
+    record.termination = this.#termination;
+    record.reason = this.#reason;
+    record.retries = this.#retries;
+    record.redispatched = this.#redispatched;
+    if (dispatched) record.reused = this.#reused;
+    return record;
   }
 }
 

@@ -111,6 +111,12 @@ export class Forwarder {
     );
   }
 
+  /** The cells that a request counts in, by how far it came; `index` -1: no backend was chosen. */
+  cellsOf(live: LiveRoute | undefined, index: number): RowCells {
+    if (live === undefined) return this.unroutedCells;
+    return index === -1 ? live.noBackendCells : live.cells[index]!;
+  }
+
   close(): void {
     this.#upstreams.drain();
     this.deadlines.close();

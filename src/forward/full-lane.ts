@@ -7,6 +7,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { endpointLabel } from '../backends/endpoint.ts';
 import type { Config, ListenAddress } from '../config/schema.ts';
+import { startRecord } from './access-record.ts';
 import { Exchange } from './exchange.ts';
 import type { Forwarder } from './forwarder.ts';
 import { idleSince, peerOf, rememberPeer } from './peer.ts';
@@ -197,33 +198,14 @@ export class FullLane {
     this.#forwarder.unroutedCells.record('', status, 0, -1);
     const peer = peerOf(socket, policy.trust);
     log.debug({ client: endpointLabel(peer.address, peer.port), reason, detail }, 'request refused');
-    accessLog.write({
-      client: endpointLabel(peer.address, peer.port),
-      method: '<BADREQ>',
-      path: '',
-      host: undefined,
-      protocol: '',
-      group: undefined,
-      route: undefined,
-      backend: undefined,
-      endpoint: undefined,
-      status,
-      bytesIn: 0,
-      bytesOut: answer.length,
-      headMs: undefined,
-      queueMs: undefined,
-      connectMs: undefined,
-      responseMs: undefined,
-      totalMs: peer.requests === 0 ? now() - peer.acceptedAt : undefined,
-      termination,
-      reason,
-      retries: 0,
-      redispatched: false,
-      spilled: false,
-      reused: undefined,
-      requestId,
-      pinned: undefined,
-    });
+    const record = startRecord(peer);
+    record.status = status;
+    record.bytesOut = answer.length;
+    if (peer.requests === 0) record.totalMs = now() - peer.acceptedAt;
+    record.termination = termination;
+    record.reason = reason;
+    record.requestId = requestId;
+    accessLog.write(record);
     socket.on('error', () => {});
     socket.end(answer);
     // Closing at once, with bytes unread, would reset the connection under the answer.

@@ -11,11 +11,10 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import { createProxyServer } from 'http-proxy-3';
-import { endpointLabel } from '../backends/endpoint.ts';
 import { identifyUser } from '../pinning/identity.ts';
 import { type Decision, decide } from '../routing/decide.ts';
 import { matchRoute } from '../routing/match.ts';
-import { drawAtRandom } from '../routing/split.ts';
+import { describeRequest, reached, startRecord } from './access-record.ts';
 import type { Timed } from './deadlines.ts';
 import type { Forwarder, LiveRoute, Snapshot } from './forwarder.ts';
 import type { Peer } from './peer.ts';
@@ -24,7 +23,7 @@ import { rawAnswer } from './raw-answer.ts';
 import { FAILURES, type FailureReason } from './reasons.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
 import { buildResponseHead } from './response-head.ts';
-import { failureOf } from './retry.ts';
+import { failureOf, redispatch } from './retry.ts';
 import type { Endpoint } from './upstreams.ts';
 
 /** What http-proxy-3 reads of a request. */
@@ -226,17 +225,14 @@ class Tunnel implements Timed {
   #onConnectError(reason: FailureReason): void {
     if (this.#ended) return;
     const { edges } = this.#forwarder;
-    const { upstreams, route } = this.#live!;
+    const live = this.#live!;
     const endpoint = this.#endpoint!;
-    const { cells, name } = upstreams[this.#index]!;
+    const { cells, name } = live.upstreams[this.#index]!;
     cells.errors(reason).value++;
     endpoint.cells.errors.value++;
     edges.onEndpointFailure(name, endpoint.address, endpoint.port);
     this.#tried.push(endpoint);
-    const untried = (index: number) => upstreams[index]!.usable.some((other) => !this.#tried.includes(other));
-    const index = untried(this.#index)
-      ? this.#index
-      : drawAtRandom(route.split.weights, edges.random(), untried);
+    const index = redispatch(live, this.#index, this.#tried, edges.random());
     if (index === -1 || this.#retries >= this.#snapshot.policy.retryAttempts) {
       this.#fail(reason);
       return;
@@ -372,47 +368,33 @@ class Tunnel implements Timed {
 
   #record(): void {
     const { accessLog, now } = this.#forwarder.edges;
-    const live = this.#live;
     const total = now() - this.#startedAt;
     const aborted = this.#status === 0;
     const termination =
       this.#reason === undefined ? (aborted ? 'CC' : '--') : FAILURES[this.#reason].termination;
-    const cells =
-      live === undefined
-        ? this.#forwarder.unroutedCells
-        : this.#index === -1
-          ? live.noBackendCells
-          : live.cells[this.#index]!;
+    const cells = this.#forwarder.cellsOf(this.#live, this.#index);
     // The duration of a tunnel says nothing of latency: the time to its head is what the histogram gets.
     cells.record('GET', this.#status, this.#responseMs >= 0 ? this.#responseMs : total, this.#responseMs);
     if (!accessLog.wants(this.#status, termination)) return;
-    const { facts, requestId } = this.#head;
-    accessLog.writeWanted({
-      client: endpointLabel(this.#peer.address, this.#peer.port),
-      method: facts.method,
-      path: this.#req.url ?? '',
-      host: this.#head.host,
-      protocol: `HTTP/${this.#req.httpVersion}`,
-      group: facts.group === '' ? undefined : facts.group,
-      route: live?.route.name,
-      backend: this.#index === -1 ? undefined : live?.route.split.names[this.#index],
-      endpoint: this.#endpoint?.label,
-      status: aborted ? undefined : this.#status,
-      bytesIn: this.#client.bytesRead,
-      bytesOut: this.#client.bytesWritten,
-      headMs: undefined,
-      queueMs: 0,
-      connectMs: this.#connectMs < 0 ? undefined : this.#connectMs,
-      responseMs: this.#responseMs < 0 ? undefined : this.#responseMs,
-      totalMs: total,
-      termination,
-      reason: this.#reason ?? (aborted ? 'client_aborted' : undefined),
-      retries: this.#retries,
-      redispatched: this.#retries > 0,
-      spilled: false,
-      reused: false,
-      requestId,
-      pinned: this.#user === undefined ? undefined : this.#decision?.source,
+    const record = startRecord(this.#peer);
+    describeRequest(record, this.#req, this.#head, {
+      live: this.#live,
+      index: this.#index,
+      endpoint: this.#endpoint,
+      decision: this.#decision,
+      pinned: this.#user !== undefined,
     });
+    record.status = aborted ? undefined : this.#status;
+    record.bytesIn = this.#client.bytesRead;
+    record.bytesOut = this.#client.bytesWritten;
+    record.queueMs = 0;
+    record.connectMs = reached(this.#connectMs);
+    record.responseMs = reached(this.#responseMs);
+    record.totalMs = total;
+    record.termination = termination;
+    record.reason = this.#reason ?? (aborted ? 'client_aborted' : undefined);
+    record.retries = this.#retries;
+    record.redispatched = this.#retries > 0;
+    accessLog.writeWanted(record);
   }
 }

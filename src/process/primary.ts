@@ -4,6 +4,7 @@
  */
 import { createServer } from 'node:net';
 import os from 'node:os';
+import { describeListenError } from '../admin/port-owner.ts';
 import { AdminServer } from '../admin/server.ts';
 import { buildStatus } from '../admin/status.ts';
 import { BackendSupervisor } from '../backends/supervisor.ts';
@@ -19,7 +20,6 @@ import { ProcessMetrics } from '../observe/process-metrics.ts';
 import { mergeTotals } from '../observe/totals.ts';
 import { ClusterGroup } from './cluster-group.ts';
 import { type ForwardingGroup, InProcessGroup } from './forwarding-group.ts';
-import { describeListenError } from './port-owner.ts';
 import { within } from './within.ts';
 
 /** Longest the start, and each reload, waits for new backends to be resolved and checked once. */

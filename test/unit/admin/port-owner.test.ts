@@ -6,7 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describeListenError, describePortOwner } from '../../../src/process/port-owner.ts';
+import { describeListenError, describePortOwner } from '../../../src/admin/port-owner.ts';
 
 async function listenOn(t: TestContext, host: string): Promise<number> {
   const server = net.createServer();

@@ -1,0 +1,77 @@
+/** The part of an access record that every kind of request has: plain, upgraded, or refused before it was one. */
+import type { IncomingMessage } from 'node:http';
+import { endpointLabel } from '../backends/endpoint.ts';
+import type { AccessRecord } from '../observe/access-log.ts';
+import type { Decision } from '../routing/decide.ts';
+import type { LiveRoute } from './forwarder.ts';
+import type { Peer } from './peer.ts';
+import type { RequestHead } from './request-head.ts';
+import type { Endpoint } from './upstreams.ts';
+
+/** How far a request came. */
+export interface Progress {
+  readonly live: LiveRoute | undefined;
+  /** Index in the split of the backend that served; -1: none was chosen. */
+  readonly index: number;
+  readonly endpoint: Endpoint | undefined;
+  readonly decision: Decision | undefined;
+  /** The request named a user. */
+  readonly pinned: boolean;
+}
+
+/** A record with what is known of any request; times, counts and the end are for the caller to fill in. */
+export function startRecord(peer: Peer): AccessRecord {
+  return {
+    client: endpointLabel(peer.address, peer.port),
+    method: '<BADREQ>',
+    path: '',
+    host: undefined,
+    protocol: '',
+    group: undefined,
+    route: undefined,
+    backend: undefined,
+    endpoint: undefined,
+    status: undefined,
+    bytesIn: 0,
+    bytesOut: 0,
+    headMs: undefined,
+    queueMs: undefined,
+    connectMs: undefined,
+    responseMs: undefined,
+    totalMs: undefined,
+    termination: '--',
+    reason: undefined,
+    retries: 0,
+    redispatched: false,
+    spilled: false,
+    reused: undefined,
+    requestId: undefined,
+    pinned: undefined,
+  };
+}
+
+export function describeRequest(
+  record: AccessRecord,
+  req: IncomingMessage,
+  head: RequestHead,
+  { live, index, endpoint, decision, pinned }: Progress,
+): void {
+  const { facts } = head;
+  record.method = facts.method;
+  record.path = req.url ?? '';
+  record.host = head.host;
+  record.protocol = `HTTP/${req.httpVersion}`;
+  record.group = facts.groups?.join(', ') ?? (facts.group === '' ? undefined : facts.group);
+  record.requestId = head.requestId;
+  record.route = live?.route.name;
+  record.backend = index === -1 ? undefined : live?.route.split.names[index];
+  record.endpoint = endpoint?.label;
+  if (decision === undefined) return;
+  record.spilled = decision.wanted !== -1 && decision.index !== -1 && decision.index !== decision.wanted;
+  record.pinned = pinned ? decision.source : undefined;
+}
+
+/** Phases that were not reached are -1 here and undefined in a record. */
+export function reached(ms: number): number | undefined {
+  return ms < 0 ? undefined : ms;
+}
