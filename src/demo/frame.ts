@@ -235,10 +235,11 @@ function commandLines(view: View): Line[] {
   ];
 }
 
-/** `5.0 %`, `100 %`. */
+/** `5.0 %`; only all is `100 %`, and something is never `0.0 %`. */
 export function percent(share: number): string {
-  const tenths = Math.round(share * 1_000) / 10;
-  return `${tenths === 100 ? '100' : tenths.toFixed(1)} %`;
+  if (share === 1) return '100 %';
+  const tenths = Math.round(share * 1_000);
+  return `${(Math.min(999, Math.max(share > 0 ? 1 : 0, tenths)) / 10).toFixed(1)} %`;
 }
 
 function thousands(count: number): string {
