@@ -71,11 +71,15 @@ const TONE: Readonly<Record<Tone, readonly Style[]>> = {
   act: ['cyan'],
 };
 
-// Together 80 columns, with the blank at the left and the two before the rule.
-const LABEL = 14;
-const NUMBER = 9;
-const CELL = 11;
-const RULE = 10;
+/** Widths of the columns of the table; 0 leaves one out. */
+interface Widths {
+  readonly label: number;
+  readonly requests: number;
+  readonly cell: number;
+  readonly rule: number;
+  readonly bar: number;
+}
+
 /** Index of the events among the sections. */
 const EVENTS = 4;
 const MIN_EVENTS = 2;
@@ -83,6 +87,10 @@ const MAX_EVENTS = 12;
 /** Sections with a blank line before them, the most wanted first. */
 const GAPS = [1, 2, EVENTS, 5, 3];
 
+const LABEL = 14;
+const REQUESTS = 9;
+const RULE = 12;
+const PORT = 9;
 const MIN_BAR = 16;
 const MAX_BAR = 40;
 
@@ -96,7 +104,7 @@ export function renderFrame(view: View, size: Size, color: boolean): string[] {
     upstreamLines(view, columns),
     userLines(view),
     [] as Line[],
-    commandLines(view),
+    commandLines(view, columns),
   ];
   // What is left goes to the latest events, then to air between the sections, then to more events.
   const spare = room - sections.flat().length;
@@ -125,39 +133,60 @@ function headLines(view: View, columns: number): Line[] {
   ];
 }
 
+/** Wide terminals get a bar; narrow ones lose first the rule, then the count of requests, never a backend. */
+function widthsFor(columns: number): Widths {
+  const spacious = 1 + LABEL + REQUESTS + TRACKS.length * 11 + RULE;
+  if (columns >= spacious) {
+    const left = columns - spacious - 2;
+    const bar = left >= MIN_BAR ? Math.min(left, MAX_BAR) : 0;
+    return { label: LABEL, requests: REQUESTS, cell: 11, rule: RULE, bar };
+  }
+  const narrow = { label: LABEL, rule: 0, bar: 0 };
+  const room = columns - 1 - LABEL;
+  if (room >= REQUESTS + TRACKS.length * 9) {
+    return {
+      ...narrow,
+      requests: REQUESTS,
+      cell: Math.min(11, Math.floor((room - REQUESTS) / TRACKS.length)),
+    };
+  }
+  return { ...narrow, requests: 0, cell: Math.max(7, Math.min(11, Math.floor(room / TRACKS.length))) };
+}
+
 /** Where each group goes: shares of the four backends, and a bar of them where there is room. */
 function groupLines(view: View, columns: number): Line[] {
-  const used = 1 + LABEL + NUMBER + TRACKS.length * CELL + 2;
-  const withRule = columns >= used + RULE;
-  const bar = columns - used - (withRule ? RULE : 0) - 2;
+  const widths = widthsFor(columns);
+  const { label, requests, cell, rule, bar } = widths;
   const head: Span[] = [
-    span(' '),
-    span('group'.padEnd(LABEL), 'dim'),
-    span('requests'.padStart(NUMBER), 'dim'),
-    ...TRACKS.map((track) => span(track.padStart(CELL), TRACK_STYLE[track])),
+    span(` ${'group'.padEnd(label)}`, 'dim'),
+    span(requests === 0 ? '' : 'requests'.padStart(requests), 'dim'),
+    ...TRACKS.map((track) => span(cellName(track, cell).padStart(cell), TRACK_STYLE[track])),
+    span(rule === 0 ? '' : '  table says', 'dim'),
   ];
-  if (withRule) head.push(span(`  ${'table says'.padEnd(RULE)}`, 'dim'));
   return [
     head,
     ...view.rows.map((row): Line => {
       const sent = total(row.counts);
-      const line: Span[] = [
-        span(' '),
-        span((row.nested ? `  ${row.label}` : row.label).padEnd(LABEL), row.nested ? 'dim' : 'bold'),
-        span(thousands(sent).padStart(NUMBER), 'dim'),
-        ...TRACKS.map((track) => shareCell(row.counts[track] ?? 0, sent, track)),
+      return [
+        span(` ${(row.nested ? `  ${row.label}` : row.label).padEnd(label)}`, row.nested ? 'dim' : 'bold'),
+        span(requests === 0 ? '' : thousands(sent).padStart(requests), 'dim'),
+        ...TRACKS.map((track) => shareCell(row.counts[track] ?? 0, sent, track, cell)),
+        span(rule === 0 ? '' : `  ${row.rule.padEnd(rule - 2)}`, 'dim'),
+        ...(bar === 0 ? [] : [span(' '), ...shareBar(row.counts, sent, bar)]),
       ];
-      if (withRule) line.push(span(`  ${row.rule.padEnd(RULE)}`, 'dim'));
-      if (bar >= MIN_BAR) line.push(...shareBar(row.counts, sent, Math.min(bar, MAX_BAR)));
-      return line;
     }),
   ];
 }
 
-function shareCell(count: number, sent: number, track: Track): Span {
+/** Cut where the column is too narrow for it, with a blank to its left. */
+function cellName(track: Track, width: number): string {
+  return track.length < width ? track : `${track.slice(0, width - 2)}.`;
+}
+
+function shareCell(count: number, sent: number, track: Track, width: number): Span {
   return count === 0
-    ? span('·'.padStart(CELL), 'dim')
-    : span(percent(count / sent).padStart(CELL), TRACK_STYLE[track]);
+    ? span('·'.padStart(width), 'dim')
+    : span(percent(count / sent).padStart(width), TRACK_STYLE[track]);
 }
 
 /** A backend that got anything gets at least one cell, so that a canary is never invisible. */
@@ -183,8 +212,8 @@ function upstreamLines(view: View, columns: number): Line[] {
   const head = [
     span(' '),
     span('upstream'.padEnd(LABEL), 'dim'),
-    span('requests'.padStart(NUMBER), 'dim'),
-    span('port'.padStart(CELL), 'dim'),
+    span('requests'.padStart(REQUESTS), 'dim'),
+    span('port'.padStart(PORT), 'dim'),
     span('    health', 'dim'),
   ];
   return [
@@ -196,8 +225,8 @@ function upstreamLines(view: View, columns: number): Line[] {
       const line: Line = [
         span(' '),
         span(row.track.padEnd(LABEL), TRACK_STYLE[row.track]),
-        span(thousands(row.requests).padStart(NUMBER), 'dim'),
-        span(String(row.port).padStart(CELL), 'dim'),
+        span(thousands(row.requests).padStart(REQUESTS), 'dim'),
+        span(String(row.port).padStart(PORT), 'dim'),
         span(`    ${sign} ${row.health}${since}`, style),
         span(row.health === 'down' ? `, ${row.reason}` : '', 'dim'),
       ];
@@ -227,11 +256,17 @@ function eventLines(view: View, most: number): Line[] {
     .map(({ at, text, tone }) => [span(` ${clockTime(at)}  `, 'dim'), span(text, ...TONE[tone])]);
 }
 
-function commandLines(view: View): Line[] {
+/** On a narrow terminal without what curl adds by itself, so that the port is not cut off. */
+function commandLines(view: View, columns: number): Line[] {
+  const scheme = columns < 70 ? '' : 'http://';
   return [
-    [span(' try   ', 'dim'), span(`curl -H 'X-Traffic-Group: free' http://127.0.0.1:${view.trafficPort}/`)],
-    [span('       ', 'dim'), span(`curl http://127.0.0.1:${view.adminPort}/status`)],
-    [span(' edit  ', 'dim'), span(view.configPath), span('   Ctrl-C ends', 'dim')],
+    [span(' try   ', 'dim'), span(`curl -H 'X-Traffic-Group: free' ${scheme}127.0.0.1:${view.trafficPort}/`)],
+    [
+      span('       ', 'dim'),
+      span(`curl ${scheme}127.0.0.1:${view.adminPort}/status`),
+      span('   Ctrl-C ends', 'dim'),
+    ],
+    [span(' edit  ', 'dim'), span(view.configPath)],
   ];
 }
 

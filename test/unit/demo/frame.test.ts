@@ -96,6 +96,17 @@ describe('a frame', () => {
     assert.match(text, /\/tmp\/pointsman-demo-abc\/pointsman\.yaml/);
     assert.match(text, /12,345 requests, 0 failed/);
     assert.ok(!text.includes('█'), 'no room for bars');
+    assert.ok(!text.includes('…'), 'nothing is cut off');
+  });
+
+  it('keeps all four backends and the port to try on 60 columns', () => {
+    const lines = renderFrame(VIEW, { columns: 60, rows: 30 }, false);
+    const text = lines.join('\n');
+    assert.match(text, /^ group +requests +internal +canary +paid +produ\S*\.$/m);
+    assert.match(text, /^ FREE +100 +· +5\.0 % +· +95\.0 %$/m);
+    assert.match(text, /free' 127\.0\.0\.1:41000\/$/m);
+    const narrow = renderFrame(VIEW, { columns: 44, rows: 30 }, false).join('\n');
+    assert.match(narrow, /^ FREE +· +5\.0 % +· +95\.0 %$/m);
   });
 
   it('draws bars where there is room, and more events', () => {
