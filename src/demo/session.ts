@@ -133,6 +133,7 @@ export class Session {
     return viewOf({
       now: Date.now(),
       position: this.#position,
+      fileIsTheirs: this.#fileIsTheirs,
       window: this.#window,
       answered: this.#answered,
       failed: this.#failed,
@@ -151,15 +152,17 @@ export class Session {
   /** @returns true at the end of the tour */
   async #advance(): Promise<boolean> {
     const { pace, once } = this.#options;
+    const position = this.#position;
+    if (position.state === 'holding') await this.#noticeEdits();
     const facts = this.#facts();
-    const move = moveOf(this.#position, facts, performance.now(), pace, this.#isEnough());
+    const move = moveOf(position, facts, performance.now(), pace, this.#isEnough());
     if (move === 'stay') return false;
-    const step = stepAt(this.#position);
+    const step = stepAt(position);
     // Nothing may be under way across a change, or a window would count what was decided in another.
     await this.#traffic?.still();
     this.#close();
     if (move === 'hold') {
-      this.#position = { ...this.#position, state: 'holding', since: performance.now() };
+      this.#position = { ...position, state: 'holding', since: performance.now() };
       this.#open(true);
       this.#traffic?.start();
       return false;
@@ -168,7 +171,7 @@ export class Session {
       this.#stuck.push(step.goal);
       this.#say(`waited in vain until ${step.goal}`, 'bad');
     }
-    const next = nextStep(this.#position.step, facts);
+    const next = nextStep(position.step, facts);
     if (once && next === 0) return true;
     if (next === 0) this.#renewUsers();
     this.#position = { step: next, state: 'waiting', since: performance.now() };
@@ -215,16 +218,19 @@ export class Session {
 
   /** Edits the file as long as nobody else has. */
   async #setWeight(weight: number): Promise<void> {
-    if (!this.#fileIsTheirs && (await this.#readFile()) !== this.#written) {
-      this.#fileIsTheirs = true;
-      this.#say('the file was changed by hand: the tour leaves it alone from now on', 'act');
-    }
+    await this.#noticeEdits();
     const next = withCanaryWeight(this.#written, weight);
     if (this.#fileIsTheirs || next === undefined || next === this.#written) return;
     this.#say(`pointsman.yaml is edited: canary ${weight}`, 'act');
     this.#written = next;
     await writeFile(`${this.#configPath}.new`, next);
     await rename(`${this.#configPath}.new`, this.#configPath);
+  }
+
+  async #noticeEdits(): Promise<void> {
+    if (this.#fileIsTheirs || (await this.#readFile()) === this.#written) return;
+    this.#fileIsTheirs = true;
+    this.#say('the file was changed by hand: the tour leaves it alone from now on', 'act');
   }
 
   async #readFile(): Promise<string | undefined> {

@@ -103,6 +103,13 @@ export function stepAt(position: Position): Step {
   return TOUR[position.step]!;
 }
 
+/** What is going on, in a sentence. */
+export function captionOf(position: Position, fileIsTheirs: boolean): string {
+  const step = stepAt(position);
+  if (fileIsTheirs && step.act.kind === 'weight') return 'Your table is in force; the tour leaves it alone.';
+  return position.state === 'holding' ? step.holding : step.waiting;
+}
+
 /** The index of the step after: round and round; steps that edit the file are passed over once it is theirs. */
 export function nextStep(step: number, facts: Facts): number {
   const next = (step + 1) % TOUR.length;

@@ -6,7 +6,7 @@ import type { GroupRow, UpstreamRow, UsersRow, View } from './frame.ts';
 import { heaviest, type Split } from './placement.ts';
 import { ROUTES, type RouteName, TRACKS, type Track } from './table.ts';
 import { type Counts, total, type Window } from './tally.ts';
-import { type Position, stepAt, TOUR } from './tour.ts';
+import { captionOf, type Position, TOUR } from './tour.ts';
 
 export const GROUP_LABELS: Readonly<Record<RouteName, string>> = {
   internal: 'INTERNAL',
@@ -18,6 +18,8 @@ export const GROUP_LABELS: Readonly<Record<RouteName, string>> = {
 export interface ViewInput {
   readonly now: number;
   readonly position: Position;
+  /** A person changed the file. */
+  readonly fileIsTheirs: boolean;
   readonly window: Window;
   readonly answered: number;
   readonly failed: number;
@@ -33,12 +35,10 @@ export interface ViewInput {
 
 export function viewOf(input: ViewInput): View {
   const { now, position, window, answered, failed, events, trafficPort, adminPort, configPath } = input;
-  const step = stepAt(position);
-  const steady = position.state === 'holding';
   return {
     now,
-    caption: steady ? step.holding : step.waiting,
-    steady,
+    caption: captionOf(position, input.fileIsTheirs),
+    steady: position.state === 'holding',
     step: position.step + 1,
     steps: TOUR.length,
     answered,

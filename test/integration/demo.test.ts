@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { suite, test } from 'node:test';
@@ -101,7 +101,7 @@ suite('demo --once', () => {
 });
 
 suite('demo', () => {
-  test('answers on its ports, with the edited file in force, until SIGINT ends it in order', async () => {
+  test('answers on its ports, follows a file edited by hand, until SIGINT ends it in order', async () => {
     const demo = startDemo(['--rate', '50']);
     const { traffic, admin, file } = await portsOf(demo);
     const answer = await send(traffic, { headers: ['X-Traffic-Group', 'internal'] });
@@ -109,6 +109,12 @@ suite('demo', () => {
     assert.match(answer.text, /^internal answers GET \//);
     const status = (await send(admin, { path: '/status' })).json() as { config: { file: string } };
     assert.equal(status.config.file, file);
+    writeFileSync(
+      file,
+      readFileSync(file, 'utf8').replace('canary: 5, production: 95', 'canary: 40, production: 60'),
+    );
+    await waitFor('the edit to take effect', () => /reloaded: route free: canary 5 → 40/.test(demo.output()));
+    await waitFor('the tour to leave the file alone', () => /was changed by hand/.test(demo.output()));
     assert.equal(processesOf(demo.temporary).length, 6, 'the demo, the proxy and four upstreams');
     demo.child.kill('SIGINT');
     assert.equal(await inTime('the end of the demo', demo.exited), 0);

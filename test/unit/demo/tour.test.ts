@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Facts, moveOf, nextStep, type Position, TOUR } from '../../../src/demo/tour.ts';
+import { captionOf, type Facts, moveOf, nextStep, type Position, TOUR } from '../../../src/demo/tour.ts';
 
 const PACE = { holdMs: 1_000, maxHoldMs: 3_000, waitMs: 5_000 };
 const FACTS: Facts = { canary: 'up', canaryWeight: 5, fileIsTheirs: false };
@@ -53,5 +53,8 @@ describe('the tour', () => {
     const theirs = { ...FACTS, canaryWeight: 40, fileIsTheirs: true };
     assert.deepEqual(round(theirs), ['steady', 'killed', 'restored']);
     assert.equal(moveOf(at('steady', 'waiting'), theirs, 10_001, PACE, true), 'hold');
+    assert.match(captionOf(at('steady', 'holding'), true), /^Your table is in force/);
+    assert.match(captionOf(at('steady', 'holding'), false), /5 meet canary/);
+    assert.match(captionOf(at('killed', 'holding'), true), /canary is down/);
   });
 });
