@@ -153,7 +153,7 @@ export class Session {
   async #advance(): Promise<boolean> {
     const { pace, once } = this.#options;
     const position = this.#position;
-    if (position.state === 'holding') await this.#noticeEdits();
+    await this.#noticeEdits();
     const facts = this.#facts();
     const move = moveOf(position, facts, performance.now(), pace, this.#isEnough());
     if (move === 'stay') return false;
