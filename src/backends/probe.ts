@@ -1,8 +1,8 @@
 /** One check of one endpoint over a real socket, bounded in time and in what it reads. */
 
-import { connect as connectTcp, isIP, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTcp } from 'node:net';
 import { Client, type Dispatcher } from 'undici';
+import { connectEndpoint, readyEvent } from './connect.ts';
 import { endpointLabel } from './endpoint.ts';
 import { isLocalShortage, socketError } from './socket-error.ts';
 
@@ -72,10 +72,10 @@ export function probeHttp(target: Omit<HttpProbe, 'kind'>, signal?: AbortSignal)
       allowH2: false,
       maxHeaderSize: MAX_HEAD,
       connect: (_, callback) => {
-        const socket = connectTo(target);
+        const socket = connectEndpoint(target);
         attempt.onEnd(() => socket.destroy());
         socket.on('error', (error) => attempt.fail(error));
-        socket.once(target.scheme === 'https' ? 'secureConnect' : 'connect', () => callback(null, socket));
+        socket.once(readyEvent(target.scheme), () => callback(null, socket));
       },
     });
     attempt.onEnd(() => {
@@ -83,13 +83,6 @@ export function probeHttp(target: Omit<HttpProbe, 'kind'>, signal?: AbortSignal)
     });
     client.dispatch(requestOf(target), new StatusReader(target.status, attempt));
   });
-}
-
-function connectTo({ scheme, address, port, serverName }: Omit<HttpProbe, 'kind'>): Socket {
-  if (scheme === 'http') return connectTcp({ host: address, port });
-  // An address may not stand in SNI (RFC 6066, 3); without it the certificate is held against `host`.
-  const name = isIP(serverName) === 0 ? { servername: serverName } : {};
-  return connectTls({ host: address, port, ALPNProtocols: ['http/1.1'], ...name });
 }
 
 function requestOf({ method, path, host }: Omit<HttpProbe, 'kind'>): Dispatcher.DispatchOptions {

@@ -4,9 +4,9 @@
  * Not `undici.Pool`: a request that fails undici's validation disables one of its clients for ever, a queued request
  * can be neither timed out nor aborted, and whether a connection was used before, which decides on retries, is hidden.
  */
-import { connect as connectTcp, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import type { Socket } from 'node:net';
 import { Client } from 'undici';
+import { connectEndpoint, readyEvent } from '../backends/connect.ts';
 
 export interface PoolOptions {
   readonly scheme: 'http' | 'https';
@@ -81,12 +81,8 @@ export class UpstreamConnection {
   }
 
   #connect(callback: (...result: [Error, null] | [null, Socket]) => void): void {
-    const { scheme, address, port, serverName, connectTimeout, maxAge } = this.#pool.options;
-    const common = { host: address, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
-    const socket =
-      scheme === 'https'
-        ? connectTls({ ...common, servername: serverName, ALPNProtocols: ['http/1.1'] })
-        : connectTcp(common);
+    const { scheme, address, port, connectTimeout, maxAge } = this.#pool.options;
+    const socket = connectEndpoint(this.#pool.options);
     const timer = setTimeout(() => {
       socket.destroy(
         new ConnectTimeoutError(`no connection to ${address}:${port} within ${connectTimeout}ms`),
@@ -97,7 +93,7 @@ export class UpstreamConnection {
       callback(error, null);
     };
     socket.once('error', onError);
-    socket.once(scheme === 'https' ? 'secureConnect' : 'connect', () => {
+    socket.once(readyEvent(scheme), () => {
       clearTimeout(timer);
       socket.removeListener('error', onError);
       this.open = true;

@@ -13,12 +13,13 @@ import { identifyUser } from '../pinning/identity.ts';
 import { type Decision, decide } from '../routing/decide.ts';
 import { matchRoute } from '../routing/match.ts';
 import { describeRequest, reached, startRecord } from './access-record.ts';
+import { ClientResponse, type EndKind } from './client-response.ts';
 import type { Timed } from './deadlines.ts';
 import type { UpstreamConnection, Waiter } from './endpoint-pool.ts';
 import type { Forwarder, LiveRoute, Snapshot } from './forwarder.ts';
 import type { Peer, UnderWay } from './peer.ts';
 import { decidePinned } from './pinned-decision.ts';
-import { FAILURES, type FailureReason, failureAnswer, REASON_FIELD } from './reasons.ts';
+import { FAILURES, type FailureReason } from './reasons.ts';
 import { type BodyOwner, RequestBody } from './request-body.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
 import { buildResponseHead, passableTrailers } from './response-head.ts';
@@ -41,14 +42,8 @@ type Phase =
   | 'lingering'
   | 'done';
 
-/** A larger rest of a request body is not read after an early answer: the connection ends instead. */
-const MAX_DISCARDED = 64 * 1024;
-
 /** Request bodies up to this size leave with the head in one write, when they came with it. */
 const MAX_COLLECTED = 16 * 1024;
-
-/** Bodies up to this size are joined to the head. */
-const MAX_JOINED = 8 * 1024;
 
 /** How long the rest of a body is read after the answer, before the connection ends. */
 const LINGER_MS = 1_000;
@@ -61,15 +56,13 @@ interface ResponseWithExchange extends ServerResponse {
 
 const ABORTED = new Error('the exchange is over');
 
-const ALLOWED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
-
 const NONE_TRIED: readonly Endpoint[] = [];
 
 export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, UnderWay, BodyOwner {
   readonly #forwarder: Forwarder;
   readonly #snapshot: Snapshot;
   readonly #req: IncomingMessage;
-  readonly #res: ServerResponse;
+  readonly #client: ClientResponse;
   readonly #peer: Peer;
   readonly #head: RequestHead;
   readonly #expectsContinue: boolean;
@@ -93,15 +86,9 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
   #reused = false;
   /** A byte of the response has come: from here on nothing is sent again. */
   #responseBegun = false;
-  /** The head of the response has left, or leaves with the body. */
-  #headFlushed = false;
   #blockedByClient = false;
-  #contentLength: number | undefined = undefined;
-  /** The rest of an unread body can be read and thrown away. */
-  #discards = true;
   #retries = 0;
   #redispatched = false;
-  #bytesOut = 0;
   #reason: FailureReason | undefined = undefined;
   #termination: Termination = '--';
   /** No request body may arrive after this. */
@@ -124,11 +111,11 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
     this.#forwarder = forwarder;
     this.#snapshot = forwarder.snapshot;
     this.#req = req;
-    this.#res = res;
     this.#peer = peer;
     this.#expectsContinue = expectsContinue;
     this.#startedAt = forwarder.edges.now();
     this.#head = readRequestHead(req, this.#snapshot.policy, peer);
+    this.#client = new ClientResponse(req, res, this.#head);
     peer.requests++;
     peer.latest = this;
     peer.idleSince = Number.POSITIVE_INFINITY;
@@ -145,7 +132,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
       return;
     }
     if (facts.path === '*') {
-      this.#answerServerOptions();
+      this.#ended(this.#client.answerServerOptions(policy.requestIdField));
       return;
     }
     if (facts.method === 'TRACE') {
@@ -295,49 +282,38 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
     const { policy } = this.#snapshot;
     const http11 = this.#req.httpVersionMinor === 1;
     const raw = controller.rawHeaders as readonly Buffer[];
-    if (status < 200) {
-      if (http11) this.#passInformation(status, raw, headers);
+    const final = status >= 200;
+    const head = buildResponseHead(raw, headers, status, policy, this.#head.requestId, http11 && final);
+    const client = this.#client;
+    if (!final) {
+      if (http11) client.inform(status, head);
       return;
     }
     const now = this.#forwarder.edges.now();
     this.#responseMs = now - this.#sentAt;
     this.#phase = 'responding';
-    const res = this.#res;
-    const built = buildResponseHead(raw, headers, status, policy, this.#head.requestId, http11);
-    this.#contentLength = built.contentLength;
-    if (this.#forwarder.draining || this.#restIsTooLarge()) res.shouldKeepAlive = false;
-    try {
-      res.writeHead(status, statusText ?? '', built.headers);
-    } catch {
-      controller.abort(ABORTED);
-      this.fail('bad_response');
-      return;
-    }
+    if (this.#forwarder.draining || client.restIsTooLarge(this.#received())) client.closeAfter();
+    client.hold(status, statusText ?? '', head);
     // The body is usually in the same packet, and then leaves with the head in one write. When it is not, the head
     // must not wait for it: a stream's goes out at the end of this turn, any other with the next sweep of deadlines.
     this.deadline = now;
-    if (built.contentLength === undefined) process.nextTick(flushHead, this);
+    if (head.contentLength === undefined) process.nextTick(flushHead, this);
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#phase !== 'responding') return;
-    this.#bytesOut += chunk.length;
-    const res = this.#res;
-    if (!this.#headFlushed) {
-      this.#headFlushed = true;
-      // The whole body at once: head and body leave in one write.
-      if (chunk.length === this.#contentLength && this.#bodyIsRead()) {
-        // As a Latin-1 string, which keeps every byte, Node joins it to the head: one write instead of a gathering
-        // one, which costs more than the copy.
-        if (chunk.length <= MAX_JOINED) res.end(chunk.toString('latin1'), 'latin1');
-        else res.end(chunk);
-        return;
-      }
+    const client = this.#client;
+    let flowing: boolean;
+    try {
+      flowing = client.write(chunk);
+    } catch {
+      this.fail('bad_response');
+      return;
     }
-    if (!res.write(chunk)) {
+    if (!flowing) {
       controller.pause();
       this.#blockedByClient = true;
-      res.once('drain', () => {
+      client.onceDrained(() => {
         this.#blockedByClient = false;
         this.#touch();
         controller.resume();
@@ -351,9 +327,13 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
     if (this.#phase !== 'responding') return;
     const trailers = controller.rawTrailers as readonly Buffer[] | null | undefined;
     if (trailers != null && trailers.length > 0 && this.#req.httpVersionMinor === 1) {
-      this.#res.addTrailers(passableTrailers(trailers));
+      this.#client.addTrailers(passableTrailers(trailers));
     }
-    this.#endAnswer();
+    try {
+      this.#ended(this.#client.end());
+    } catch {
+      this.fail('bad_response');
+    }
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | null | undefined, error: Error): void {
@@ -431,7 +411,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
   }
 
   onBodyWanted(): void {
-    if (this.#expectsContinue && !this.#res.headersSent) this.#res.writeContinue();
+    if (this.#expectsContinue) this.#client.invite();
   }
 
   onBodyCollected(): void {
@@ -446,111 +426,49 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
     return contentLength > 0 && contentLength <= MAX_COLLECTED && !this.#expectsContinue;
   }
 
-  /** Whether the request body has arrived in full. */
-  #bodyIsRead(): boolean {
-    return !this.#head.hasBody || this.#req.complete;
-  }
-
-  #restIsTooLarge(): boolean {
-    if (this.#bodyIsRead()) return false;
-    const { contentLength } = this.#head;
-    return contentLength === -1 || contentLength - (this.#body?.received ?? 0) > MAX_DISCARDED;
+  #received(): number {
+    return this.#body?.received ?? 0;
   }
 
   // ---- answers ----
 
+  /** The body has not come with the head: the head goes out without it. */
   flushHead(): void {
-    if (this.#phase !== 'responding' || this.#headFlushed) return;
-    this.#headFlushed = true;
-    this.#res.flushHeaders();
-    this.#touch();
-  }
-
-  #passInformation(status: number, raw: readonly Buffer[], parsed: IncomingHttpHeaders): void {
-    const { policy } = this.#snapshot;
-    const { headers } = buildResponseHead(raw, parsed, status, policy, this.#head.requestId, false);
+    if (this.#phase !== 'responding' || !this.#client.headIsHeld) return;
     try {
-      this.#res.writeInformation(status, headers);
+      this.#client.flush();
+      this.#touch();
     } catch {
-      // A field that Node refuses in an interim response: the final one is what counts.
+      this.fail('bad_response');
     }
-  }
-
-  #answerServerOptions(): void {
-    this.#phase = 'lingering';
-    this.#res.writeHead(200, [
-      'Allow',
-      ALLOWED_METHODS,
-      this.#snapshot.policy.requestIdField,
-      this.#head.requestId,
-      'Content-Length',
-      '0',
-    ]);
-    this.#endAnswer();
   }
 
   /** Ends the exchange with an answer of ours, or, when a response was under way, by cutting it. */
   fail(reason: FailureReason, detail?: string): void {
     if (this.#isOver()) return;
-    const answered = this.#phase === 'responding' && this.#res.headersSent;
     this.#reason = reason;
     this.#termination = FAILURES[reason].termination;
     this.#withdraw();
-    const { metrics } = this.#forwarder.edges;
-    metrics.failures(reason).value++;
-    const res = this.#res;
-    if (answered) {
-      // Ending would make a truncated response look whole.
-      this.#phase = 'done';
-      res.destroy();
+    this.#forwarder.edges.metrics.failures(reason).value++;
+    if (this.#client.begun) {
+      this.#client.destroy();
       return;
     }
-    const { accept, requestId } = this.#head;
-    const { status } = FAILURES[reason];
-    const answer = failureAnswer(reason, accept, requestId, detail);
-    const headers = [
-      'Content-Type',
-      answer.contentType,
-      'Cache-Control',
-      'no-store',
-      this.#snapshot.policy.requestIdField,
-      requestId,
-      REASON_FIELD,
-      reason,
-    ];
-    if (status === 405) headers.push('Allow', ALLOWED_METHODS);
-    headers.push('Content-Length', String(answer.body.length));
-    const framingLost = status === 400 || status === 408 || status === 413 || status === 501;
-    if (framingLost || this.#forwarder.draining || this.#restIsTooLarge()) res.shouldKeepAlive = false;
-    res.writeHead(status, headers);
-    if (this.#head.facts.method === 'HEAD') {
-      this.#endAnswer();
-    } else {
-      this.#bytesOut += answer.body.length;
-      this.#endAnswer(answer.body);
-    }
+    const { draining } = this.#forwarder;
+    const { requestIdField } = this.#snapshot.policy;
+    this.#ended(this.#client.fail(reason, requestIdField, this.#received(), draining, detail));
   }
 
-  /**
-   * Ends the response. While the client still sends, the rest is read and thrown away first: closing with unread
-   * bytes would reset the connection, and the client might never see the answer.
-   */
-  #endAnswer(last?: Buffer): void {
-    const res = this.#res;
-    const unread = this.#discards && this.#head.hasBody && !this.#bodyIsRead();
-    if (!unread || res.shouldKeepAlive) {
-      this.#phase = 'done';
-      if (!res.writableEnded) res.end(last);
-    } else {
-      this.#phase = 'lingering';
-      if (last === undefined) res.flushHeaders();
-      else res.write(last);
-      this.#req.once('end', () => res.end());
-      this.deadline = this.#forwarder.edges.now() + LINGER_MS;
-    }
-    if (!unread) return;
+  #ended(kind: EndKind): void {
+    this.#phase = kind === 'lingering' ? 'lingering' : 'done';
     this.#body?.abandon();
-    this.#req.resume();
+    // A client that does not take the rest of its answer would keep the connection for ever.
+    const { coarseNow } = this.#forwarder.deadlines;
+    this.deadline = coarseNow + (kind === 'lingering' ? LINGER_MS : this.#idleTimeout());
+  }
+
+  #idleTimeout(): number {
+    return this.#live?.route.idleTimeout ?? this.#snapshot.table.config.timeouts.idle;
   }
 
   // ---- the end ----
@@ -567,55 +485,60 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
         this.fail('response_timeout');
         return;
       case 'responding':
-        if (!this.#headFlushed) this.flushHead();
+        if (this.#client.headIsHeld) this.flushHead();
         else this.fail(this.#blockedByClient ? 'client_timeout' : 'idle_timeout');
         return;
       case 'lingering':
-        this.#res.end();
+        this.#client.stopLingering();
+        this.#ended('ended');
+        return;
+      case 'done':
+        if (this.#client.finished) return;
+        this.#reason ??= 'client_timeout';
+        this.#termination = FAILURES.client_timeout.termination;
+        this.#client.destroy();
         return;
     }
   }
 
   /** llhttp gave up on the connection: nothing more can be read from it. */
   onGarbage(): void {
-    const res = this.#res;
+    const client = this.#client;
     if (!this.#req.complete && !this.#isOver()) {
       // It was our body. No end of it will come that one could wait for.
-      this.#discards = false;
+      client.stopDiscarding();
       this.fail('bad_request');
-    } else if (res.headersSent) {
-      // After our end: the answer goes out, then the connection ends.
-      if (res.writableEnded) this.#req.socket.destroySoon();
-      else if (this.#phase === 'lingering') res.end();
-      else res.once('finish', () => this.#req.socket.destroySoon());
+    } else if (this.#phase === 'lingering') {
+      client.stopLingering();
+    } else if (client.begun) {
+      client.endConnection();
     } else {
-      res.shouldKeepAlive = false;
+      client.closeAfter();
     }
   }
 
   /** The response is out, or the client is gone. */
   onClose(): void {
-    const res = this.#res;
-    const finished = res.writableFinished;
+    const { status, finished } = this.#client;
     if (!finished && this.#reason === undefined) {
       this.#reason = 'client_aborted';
       this.#termination = abortedIn(this.#phase);
       this.#forwarder.edges.metrics.clientAborts.value++;
     }
     this.#withdraw();
-    this.#phase = 'done';
     if (this.#peer.latest === this) {
       this.#peer.latest = undefined;
       this.#peer.idleSince = this.#forwarder.deadlines.coarseNow;
     }
     this.#forwarder.deadlines.remove(this);
-    this.#record(res.headersSent ? res.statusCode : 0);
+    this.#record(status);
   }
 
   /** Cancels whatever the upstream still does for us. */
   #withdraw(): void {
     const phase = this.#phase;
     this.#phase = 'done';
+    this.deadline = Number.POSITIVE_INFINITY;
     if (phase === 'queued') this.#endpoint!.pool.withdraw(this);
     this.#body?.abandon();
     if (this.#connection !== undefined) this.#controller?.abort(ABORTED);
@@ -649,8 +572,8 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
     const cells = this.#forwarder.cellsOf(this.#live, this.#index);
     cells.record(this.#head.facts.method, status, total, this.#responseMs);
     if (status >= 500 && this.#reason === undefined) this.#endpoint!.cells.errors.value++;
-    metrics.bytesIn.value += this.#body?.received ?? 0;
-    metrics.bytesOut.value += this.#bytesOut;
+    metrics.bytesIn.value += this.#received();
+    metrics.bytesOut.value += this.#client.bytesOut;
     if (accessLog.wants(status, this.#termination)) accessLog.writeWanted(this.#accessRecord(status, total));
   }
 
@@ -665,8 +588,8 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
     });
     const dispatched = this.#dispatchedAt !== -1;
     record.status = status === 0 ? undefined : status;
-    record.bytesIn = this.#body?.received ?? 0;
-    record.bytesOut = this.#bytesOut;
+    record.bytesIn = this.#received();
+    record.bytesOut = this.#client.bytesOut;
     // node:http does not say when the first byte of a later request on a connection came.
     if (this.#peer.requests === 1) record.headMs = this.#startedAt - this.#peer.acceptedAt;
     record.queueMs = reached(this.#queueMs) ?? (dispatched ? 0 : undefined);

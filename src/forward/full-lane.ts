@@ -57,7 +57,7 @@ export class FullLane {
       res.writeHead(417, { Connection: 'close', 'Content-Length': '0' }).end();
     });
     server.on('connect', (_req, socket) => this.#refuse(socket as Socket, 'method_not_allowed'));
-    server.on('upgrade', (req, socket, head) => this.#onUpgrade(req, socket as Socket, head));
+    server.on('upgrade', (req, stream, head) => this.#onUpgrade(req, stream, head));
     server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.#onClientError(error, socket));
     this.#server = server;
     this.#sweepIdle(timeouts.keepAlive);
@@ -156,9 +156,19 @@ export class FullLane {
     return protocol !== undefined && this.#forwarder.snapshot.policy.upgrades.has(protocol);
   }
 
-  #onUpgrade(req: IncomingMessage, socket: Socket, head: Buffer): void {
-    const peer = peerOf(socket, this.#forwarder.snapshot.policy.trust);
-    this.#tunnels.open(req, socket, head, peer);
+  #onUpgrade(req: IncomingMessage, stream: Duplex, head: Buffer): void {
+    const { socket } = req;
+    // With a body, Node hands out a stream of its own that comes behind it; nobody could tell where the body ends.
+    if (stream !== socket) {
+      this.#refuse(socket, 'bad_request', 'An upgrade must have no body.');
+      return;
+    }
+    try {
+      this.#tunnels.open(req, socket, head, peerOf(socket, this.#forwarder.snapshot.policy.trust));
+    } catch (error) {
+      this.#forwarder.edges.log.error({ err: error }, 'an upgrade failed unexpectedly');
+      socket.destroy();
+    }
   }
 
   /** llhttp refused the bytes, or the head did not come in time. There is no request: the answer is written raw. */

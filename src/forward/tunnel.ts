@@ -7,10 +7,10 @@
  * handshake with the upstream, the 101, and the two pipes.
  */
 import { Agent, type ClientRequest, type IncomingMessage } from 'node:http';
-import { connect as connectTcp, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { connect as connectTls } from 'node:tls';
 import { createProxyServer } from 'http-proxy-3';
+import { connectEndpoint, readyEvent } from '../backends/connect.ts';
 import { identifyUser } from '../pinning/identity.ts';
 import { type Decision, decide } from '../routing/decide.ts';
 import { matchRoute } from '../routing/match.ts';
@@ -25,6 +25,9 @@ import { type RequestHead, readRequestHead } from './request-head.ts';
 import { buildResponseHead } from './response-head.ts';
 import { failureOf, redispatch } from './retry.ts';
 import type { Endpoint } from './upstreams.ts';
+
+/** How long the rest of what a client sends is read after an answer, before the connection ends. */
+const LINGER_MS = 500;
 
 /** What http-proxy-3 reads of a request. */
 interface RequestStandIn {
@@ -105,6 +108,8 @@ class Tunnel implements Timed {
   #upstream: Socket | undefined;
   #request: ClientRequest | undefined;
   #status = 0;
+  /** The upstream has answered instead of upgrading. */
+  #refused = false;
   #reason: FailureReason | undefined;
   #retries = 0;
   #connectMs = -1;
@@ -196,11 +201,9 @@ class Tunnel implements Timed {
     endpoint.cells.requests.value++;
     const { timeouts } = this.#snapshot.table.config;
     const startedAt = this.#forwarder.edges.now();
-    const target = { host: endpoint.address, port: endpoint.port, noDelay: true };
-    const secure = upstream.scheme === 'https';
-    const socket = secure
-      ? connectTls({ ...target, servername: upstream.config.url.host, ALPNProtocols: ['http/1.1'] })
-      : connectTcp(target);
+    const { scheme } = upstream;
+    const { address, port } = endpoint;
+    const socket = connectEndpoint({ scheme, address, port, serverName: upstream.config.url.host });
     this.#upstream = socket;
     const timer = setTimeout(() => socket.destroy(new Error('timed out')), timeouts.connect);
     const onError = (error: Error) => {
@@ -208,7 +211,7 @@ class Tunnel implements Timed {
       this.#onConnectError(error.message === 'timed out' ? 'connect_timeout' : 'connect_failed');
     };
     socket.once('error', onError);
-    socket.once(secure ? 'secureConnect' : 'connect', () => {
+    socket.once(readyEvent(scheme), () => {
       clearTimeout(timer);
       socket.removeListener('error', onError);
       socket.on('error', () => {});
@@ -315,7 +318,8 @@ class Tunnel implements Timed {
   #passRefusal(response: IncomingMessage): void {
     this.#status = response.statusCode ?? 502;
     this.#responseMs = this.#forwarder.edges.now() - this.#dispatchedAt;
-    this.deadline = Number.POSITIVE_INFINITY;
+    this.#refused = true;
+    this.#touch();
     const raw = response.rawHeaders.map((text) => Buffer.from(text, 'latin1'));
     const { headers } = buildResponseHead(
       raw,
@@ -329,11 +333,30 @@ class Tunnel implements Timed {
     for (let i = 0; i < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\r\n`;
     // The end of the connection marks the end of the body, whatever framing the upstream used.
     this.#client.write(`${text}Connection: close\r\n\r\n`, 'latin1');
-    response.pipe(this.#client);
+    response.on('data', () => this.#touch());
+    response.pipe(this.#client, { end: false });
+    response.once('close', () => {
+      this.#upstream?.destroy();
+      if (response.complete) this.#endClient();
+      // Ending in order would make what is truncated look whole.
+      else this.#client.resetAndDestroy();
+    });
+  }
+
+  /** Ends the connection so that the client can read what it got, also when it has sent bytes that nobody reads. */
+  #endClient(): void {
+    this.#client.end();
+    this.#client.resume();
+    this.deadline = this.#forwarder.edges.now() + LINGER_MS;
+  }
+
+  #touch(): void {
+    this.deadline = this.#forwarder.edges.now() + this.#live!.route.idleTimeout;
   }
 
   onDeadline(): void {
-    this.#fail('response_timeout');
+    if (this.#refused || this.#reason !== undefined) this.destroy();
+    else this.#fail('response_timeout');
   }
 
   destroy(): void {
@@ -350,10 +373,10 @@ class Tunnel implements Timed {
       this.#status = FAILURES[reason].status;
       const { accept, requestId } = this.#head;
       const { requestIdField } = this.#snapshot.policy;
-      this.#client.end(rawAnswer(reason, accept, requestId, requestIdField, detail));
+      this.#client.write(rawAnswer(reason, accept, requestId, requestIdField, detail));
     }
     this.#upstream?.destroy();
-    this.#client.destroySoon();
+    this.#endClient();
   }
 
   /** The client's connection is closed. */

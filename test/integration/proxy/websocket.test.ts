@@ -2,13 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { suite, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { oneBackend } from '../../support/design-table.ts';
 import { patternBytes } from '../../support/http-upstream.ts';
 import { startPointsman, type TestConfig } from '../../support/pointsman-process.ts';
 import { exchange, RawClient } from '../../support/raw-client.ts';
-import { startRawUpstream } from '../../support/raw-upstream.ts';
+import { type RawAnswer, startRawUpstream } from '../../support/raw-upstream.ts';
 import { inParallel, send } from '../../support/request.ts';
 import { inTime, pause, waitFor } from '../../support/wait-for.ts';
 import { askWebSocket, openWebSocket, startWebSocketUpstream } from '../../support/websocket-upstream.ts';
@@ -223,6 +224,32 @@ suite('an upstream that does not upgrade', () => {
     assert.equal(answer.status, 404);
     assert.equal(answer.body.toString(), 'nope');
   });
+
+  for (const [what, script, whole] of [
+    ['whole', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok', true],
+    ['empty', 'HTTP/1.1 204 No Content\r\n\r\n', true],
+    ['truncated', (socket: Socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhalf'), false],
+    ['stalled', 'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhalf', false],
+  ] as const) {
+    for (const eager of ['', '\x81\x85aaaahello', 'x'.repeat(200_000)]) {
+      test(`has its ${what} answer end the connection, though the client sent ${eager.length} bytes ahead`, async () => {
+        const raw = await startRawUpstream(() => script as RawAnswer);
+        const own = await startPointsman(oneBackend(raw.url, { ...unchecked, timeouts: { idle: '200ms' } }));
+        const client = await RawClient.connect(own.trafficPort);
+        client.send(upgradeRequest('/refused') + eager);
+        // A reset is no answer, but an end as well.
+        const answer = await client.read().catch((error: Error) => error);
+        if (whole && eager.length < 1000) assert.ok(!(answer instanceof Error));
+        await inTime('the end of the connection', client.closed, 3_000);
+        await own.waitFor(
+          'nothing to be left',
+          async () => (await own.status()).connections.client === 0 && raw.openConnections === 0,
+          3_000,
+        );
+        await own.waitForLog(({ path }) => path === '/refused');
+      });
+    }
+  }
 
   for (const [what, script, status, reason] of [
     ['closes', (socket: { end(): unknown }) => socket.end(), 502, 'upstream_reset'],
