@@ -95,7 +95,7 @@ export interface BackendReport {
 
 export interface RouteReport {
   readonly name: string;
-  /** As configured; null matches everything. */
+  /** As configured, without the values of fields; null matches everything. */
   readonly match: RouteConfig['match'] | null;
   readonly split: Readonly<Record<string, number>>;
   /** The weights as percentages. */
@@ -185,6 +185,16 @@ function configReport(facts: ProcessFacts): StatusDocument['config'] {
   };
 }
 
+/** Values that fields are compared with may be secrets from the environment: only the names are shown. */
+function shownMatch(match: RouteConfig['match']): RouteReport['match'] {
+  if (match === undefined) return null;
+  if (match.headers === undefined) return match;
+  return {
+    ...match,
+    headers: Object.fromEntries(Object.keys(match.headers).map((name) => [name, '(hidden)'])),
+  };
+}
+
 function routeReport(route: RouteConfig, sums: TrafficSums): RouteReport {
   const { total, byBackend } = sums.route(route.name);
   const byName: Record<string, number> = {};
@@ -192,7 +202,7 @@ function routeReport(route: RouteConfig, sums: TrafficSums): RouteReport {
   for (const [backend, requests] of byBackend) byName[backend] = requests;
   return {
     name: route.name,
-    match: route.match ?? null,
+    match: shownMatch(route.match),
     split: { ...route.split },
     shares: sharesOf(route.split),
     pin: route.pin ?? null,

@@ -11,6 +11,16 @@ import type { Cell, Family, Ledger } from './ledger.ts';
 const HEALTH_STATES: readonly HealthState[] = ['up', 'down', 'unchecked'];
 const DNS_STATES: readonly ResolutionState[] = ['static', 'pending', 'resolved', 'stale', 'failed'];
 
+/** Each process that has a log of its own counts what it lost. */
+export function logLinesDropped(ledger: Ledger): Cell {
+  return ledger
+    .counter(
+      'pointsman_log_lines_dropped_total',
+      'Log lines lost because standard output took them too slowly, or not at all.',
+    )
+    .cell();
+}
+
 export class ProcessMetrics {
   readonly workers: Cell;
   readonly workerRestarts: Cell;
@@ -70,12 +80,7 @@ export class ProcessMetrics {
     this.workerRestarts = ledger
       .counter('pointsman_worker_restarts_total', 'Workers that ended unasked and were replaced.')
       .cell();
-    this.logLinesDropped = ledger
-      .counter(
-        'pointsman_log_lines_dropped_total',
-        'Log lines lost because standard output took them too slowly, or not at all.',
-      )
-      .cell();
+    this.logLinesDropped = logLinesDropped(ledger);
     ledger
       .gauge('pointsman_build_info', '1, labelled with the versions that run.', ['version', 'node'])
       .cell(build.version, build.node).value = 1;

@@ -45,6 +45,7 @@ export class InProcessGroup implements ForwardingGroup {
       config,
       endpoints,
       worker: '0',
+      ownsLog: false,
       log: this.#log,
       onEndpointFailure: this.#onEndpointFailure,
     });

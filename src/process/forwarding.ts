@@ -6,8 +6,9 @@ import { Forwarder } from '../forward/forwarder.ts';
 import { FullLane } from '../forward/full-lane.ts';
 import { AccessLog } from '../observe/access-log.ts';
 import { EventLoopMetrics, EventLoopMonitor, type EventLoopReading } from '../observe/event-loop.ts';
-import { Ledger } from '../observe/ledger.ts';
+import { type Cell, Ledger } from '../observe/ledger.ts';
 import type { Log } from '../observe/log.ts';
+import { logLinesDropped } from '../observe/process-metrics.ts';
 import type { LedgerTotals } from '../observe/totals.ts';
 import { TrafficMetrics } from '../observe/traffic-metrics.ts';
 import type { RedisEvent } from '../pinning/redis-store.ts';
@@ -22,6 +23,8 @@ export interface ForwardingOptions {
   /** Label of the event-loop metrics. */
   readonly worker: string;
   readonly log: Log;
+  /** The log is this side's own, not the primary's: lines that it loses are counted here. */
+  readonly ownsLog: boolean;
   readonly onEndpointFailure: (backend: string, address: string, port: number) => void;
 }
 
@@ -33,11 +36,13 @@ export class Forwarding {
   readonly #forwarder: Forwarder;
   readonly #lane: FullLane;
   readonly #log: Log;
+  readonly #logLinesDropped: Cell | undefined;
   #redisLoggedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: ForwardingOptions) {
     const { config, log } = options;
     this.#log = log;
+    this.#logLinesDropped = options.ownsLog ? logLinesDropped(this.#ledger) : undefined;
     const metrics = new TrafficMetrics(this.#ledger);
     this.#eventLoopMetrics = new EventLoopMetrics(this.#ledger, options.worker);
     const now = () => performance.now();
@@ -88,6 +93,7 @@ export class Forwarding {
 
   totals(): LedgerTotals {
     this.#eventLoopMetrics.set(this.#eventLoop.read());
+    if (this.#logLinesDropped !== undefined) this.#logLinesDropped.value = this.#log.dropped;
     return this.#ledger.totals();
   }
 

@@ -50,6 +50,7 @@ function start(message: Extract<ToWorker, { type: 'start' }>): void {
     config,
     endpoints,
     worker: String(worker!.id),
+    ownsLog: true,
     log,
     onEndpointFailure: (backend, address, port) => send({ type: 'endpointFailure', backend, address, port }),
   });

@@ -26,6 +26,7 @@ test('a reload leaves nothing of the table before behind', () => {
     config: configWith(5),
     endpoints,
     worker: '0',
+    ownsLog: false,
     log: createLogger({
       level: 'error',
       service: 'test',
