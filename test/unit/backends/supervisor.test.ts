@@ -282,16 +282,16 @@ describe('a reload', () => {
   test('other ways of checking go on from the health that is known', async () => {
     const world = new World();
     world.down.add('10.0.0.1:80');
-    await world.apply({ backends: { a: { url: 'http://10.0.0.1' }, b: { url: 'http://10.0.0.2' } } });
+    const backends = { a: { url: 'http://10.0.0.1' }, b: { url: 'http://10.0.0.2' } };
+    await world.apply({ backends });
+    await world.clock.advance(30_000);
     const before = world.supervisor.status();
     const told = world.told.length;
-    await world.apply({
-      backends: { a: { url: 'http://10.0.0.1' }, b: { url: 'http://10.0.0.2' } },
-      health: { path: '/healthz', interval: '1s' },
-    });
+    world.probes.length = 0;
+    await world.apply({ backends, health: { path: '/healthz', interval: '1s' } });
     assert.deepEqual(world.supervisor.status(), before);
     assert.equal(world.told.length, told);
-    world.probes.length = 0;
+    assert.deepEqual(world.probes, []);
     await world.clock.advance(1_000);
     assert.deepEqual(world.probes.toSorted(), ['http 10.0.0.1:80', 'http 10.0.0.2:80']);
   });
@@ -365,6 +365,21 @@ describe('a reload', () => {
     await world.supervisor.prepare(config({ backends: { b: { url: 'http://10.1.0.1' } } }));
     await world.apply({ backends: {} });
     assert.equal(world.clock.pending, 0);
+  });
+
+  test('what the former name servers still answer is not heard', async () => {
+    const world = new World();
+    world.names.set('shop', ['10.0.0.1']);
+    let release = () => {};
+    world.hold = new Promise((resolve) => {
+      release = resolve;
+    });
+    await world.apply({ backends: { a: { url: 'http://shop' } } });
+    world.hold = new Promise(() => {});
+    await world.apply({ backends: { a: { url: 'http://shop' } }, resolver: { nameservers: ['10.96.0.10'] } });
+    release();
+    await settle();
+    assert.equal(world.supervisor.status()[0]?.resolution.state, 'pending');
   });
 
   test('other name servers are asked at once, and addresses stay meanwhile', async () => {
