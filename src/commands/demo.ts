@@ -1,8 +1,9 @@
 /** `pointsman demo`: the proxy at work between upstreams and traffic of its own, live in the terminal. */
 import { parseArgs } from 'node:util';
-import { type Check, judge } from '../demo/checks.ts';
+import { type Check, ENOUGH, judge } from '../demo/checks.ts';
 import { clockTime } from '../demo/events.ts';
 import { renderFrame } from '../demo/frame.ts';
+import { anonymousShare } from '../demo/mix.ts';
 import { finalTable, verdict } from '../demo/report.ts';
 import { Screen } from '../demo/screen.ts';
 import { Session } from '../demo/session.ts';
@@ -54,7 +55,13 @@ export async function demo(args: readonly string[], io: CommandIo): Promise<numb
   if (values.seconds !== undefined && !once) throw new UsageError('--seconds goes with --once');
   const seconds = wholeNumber('--seconds', values.seconds ?? '12', 6, 600);
   const rate = wholeNumber('--rate', values.rate ?? (once ? '300' : '100'), 10, 2_000);
-  return await runDemo({ once, rate, pace: once ? paceOf(seconds) : LIVE_PACE }, io);
+  const pace = once ? paceOf(seconds) : LIVE_PACE;
+  if (once && rate < leastRate(pace)) {
+    throw new UsageError(
+      `--rate ${rate} is too low to judge the shares of ${seconds} s by; give at least ${leastRate(pace)}, or more --seconds`,
+    );
+  }
+  return await runDemo({ once, rate, pace }, io);
 }
 
 function wholeNumber(option: string, text: string, min: number, max: number): number {
@@ -67,6 +74,12 @@ function wholeNumber(option: string, text: string, min: number, max: number): nu
 function paceOf(seconds: number): Pace {
   const holdMs = Math.max(500, (seconds * 1_000 - OVERHEAD_MS) / 4);
   return { holdMs, maxHoldMs: holdMs + 2_000, waitMs: 5_000 };
+}
+
+/** Requests per second at which every step has enough of them before it must end. */
+function leastRate(pace: Pace): number {
+  const share = Math.min(anonymousShare('free'), anonymousShare('paid'));
+  return Math.ceil(ENOUGH / share / (pace.maxHoldMs / 1_000));
 }
 
 async function runDemo(

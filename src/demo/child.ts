@@ -17,6 +17,10 @@ const START_MS = 15_000;
 /** Longest a process may take to end before it is killed. */
 const STOP_MS = 3_000;
 
+/** How often, and how far apart, an upstream tries to have its former port back. */
+const PORT_TRIES = 10;
+const PORT_RETRY_MS = 200;
+
 /** Most characters of an unfinished line, and of standard error, that are kept. */
 const MAX_KEPT = 64 * 1024;
 
@@ -79,6 +83,7 @@ export class Child {
 export class Upstream {
   readonly track: Track;
   #child: Child | undefined;
+  #stopped = false;
   port = 0;
 
   constructor(track: Track) {
@@ -87,6 +92,21 @@ export class Upstream {
 
   /** Resolves when it listens; on the port it had before, if any. */
   async start(): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.#startOnce();
+        return;
+      } catch (error) {
+        // While it was down, a connection of another program may have borrowed the port for its own end.
+        const borrowed = this.port !== 0 && this.#child?.complaint.includes('EADDRINUSE') === true;
+        if (!borrowed || tries === PORT_TRIES || this.#stopped) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, PORT_RETRY_MS));
+      if (this.#stopped) return;
+    }
+  }
+
+  async #startOnce(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<number>();
     this.#child = new Child(`upstream ${this.track}`, [UPSTREAM, this.track, String(this.port)], (line) =>
       resolve(Number(line)),
@@ -98,7 +118,9 @@ export class Upstream {
     await this.#child?.kill();
   }
 
+  /** For good. */
   async stop(): Promise<void> {
+    this.#stopped = true;
     await this.#child?.stop();
   }
 }

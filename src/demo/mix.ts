@@ -27,6 +27,12 @@ export function mixAt(n: number): MixEntry {
   return CYCLE[n % CYCLE.length]!;
 }
 
+/** Share of all requests, 0 to 1, that match `route` and name no user. */
+export function anonymousShare(route: RouteName): number {
+  const matching = CYCLE.filter((entry) => entry.route === route && !entry.withUser);
+  return matching.length / CYCLE.length;
+}
+
 /** Users known at once, per route; below the pin store's `maxEntries`, so that none of them is forgotten. */
 export const MAX_USERS = 5_000;
 

@@ -3,13 +3,15 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { suite, test } from 'node:test';
+import { Upstream } from '../../src/demo/child.ts';
 import { cleanUp } from '../support/clean-up.ts';
 import { MAIN } from '../support/pointsman-process.ts';
 import { send } from '../support/request.ts';
-import { inTime, waitFor } from '../support/wait-for.ts';
+import { inTime, pause, waitFor } from '../support/wait-for.ts';
 
 interface Running {
   readonly child: ChildProcess;
@@ -144,11 +146,33 @@ suite('demo', () => {
       [['--once', '--seconds', '1'], /--seconds is a whole number from 6 to 600, not "1"/],
       [['--rate', 'fast'], /--rate is a whole number from 10 to 2000, not "fast"/],
       [['--twice'], /--twice/],
+      [['--once', '--rate', '10'], /--rate 10 is too low to judge the shares of 12 s by; give at least \d+/],
     ] as const) {
       const demo = startDemo(args);
       assert.equal(await inTime('the end of the demo', demo.exited), 2);
       assert.match(demo.output(), message);
       assertNothingLeft(demo);
     }
+  });
+});
+
+suite('an upstream of the demo', () => {
+  test('that was killed comes back on its port, even when another program had it meanwhile', async () => {
+    const upstream = new Upstream('canary');
+    cleanUp(() => upstream.stop());
+    await upstream.start();
+    const { port } = upstream;
+    await upstream.kill();
+    await assert.rejects(send(port), /ECONNREFUSED/);
+    const other = createServer((socket) => socket.destroy());
+    cleanUp(() => other.close());
+    await new Promise<void>((resolve) => other.listen(port, '127.0.0.1', resolve));
+    const started = upstream.start();
+    // Long enough that the first try usually meets the other program; the outcome does not depend on it.
+    await pause(500);
+    other.close();
+    await inTime('the upstream', started);
+    assert.equal(upstream.port, port);
+    assert.match((await send(port)).text, /^canary answers GET \//);
   });
 });
