@@ -228,6 +228,29 @@ describe('the supervisor of backends', () => {
     assert.equal(world.lines.length, 3);
   });
 
+  test('the last endpoint that goes down, and the first that comes back, are said of the backend; others are not', async () => {
+    const world = new World();
+    world.names.set('shop', ['10.0.0.1', '10.0.0.2']);
+    await world.apply({ backends: { a: { url: 'http://shop' } } });
+    const steps: [down: string[], said: string[]][] = [
+      [['10.0.0.1:80'], []],
+      [['10.0.0.1:80', '10.0.0.2:80'], ['backend has no endpoint that is up']],
+      [['10.0.0.1:80'], ['backend has an endpoint that is up again']],
+      [[], []],
+    ];
+    for (const [down, said] of steps) {
+      world.lines.length = 0;
+      world.down.clear();
+      for (const label of down) world.down.add(label);
+      await world.clock.advance(10_000);
+      const messages = world.lines.map(({ message }) => message);
+      assert.deepEqual(
+        messages.filter((message) => message.startsWith('backend has')),
+        said,
+      );
+    }
+  });
+
   test('events tell each backend of its checks and changes', async () => {
     const world = new World();
     world.names.set('shop', ['10.0.0.1']);
