@@ -165,6 +165,30 @@ suite('the upgrade request', () => {
     });
   }
 
+  for (const [what, rest] of [
+    ['without a body', '\r\n'],
+    ['with half a body', 'Content-Length: 50\r\n\r\nhalf'],
+    ['with half a chunk', 'Transfer-Encoding: chunked\r\n\r\n3\r\nab'],
+    ['behind another request', `\r\n${upgradeRequest()}`],
+  ] as const) {
+    test(`${what} may be reset at any moment and harms nobody else`, async () => {
+      const own = await startPointsman(oneBackend(upstream.url, unchecked));
+      for (let i = 0; i < 20; i++) {
+        const client = await RawClient.connect(own.trafficPort);
+        client.socket.on('error', () => {});
+        client.send(upgradeRequest().slice(0, -2) + rest);
+        await pause(i);
+        if (i % 3 === 0) client.send('more');
+        client.reset();
+      }
+      assert.equal((await send(own.trafficPort)).status, 200);
+      assert.deepEqual(
+        own.log().filter(({ level }) => level === 'fatal'),
+        [],
+      );
+    });
+  }
+
   test('for a protocol that is not listed is an ordinary request, as curl --http2 wants it', async () => {
     const raw = await startRawUpstream();
     const own = await startPointsman(oneBackend(raw.url, unchecked));
