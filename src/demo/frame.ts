@@ -203,9 +203,12 @@ export function barCells(counts: Counts, width: number): { track: Track; cells: 
   return cells;
 }
 
+/** Production is the ground that the others stand out from, without colours too. */
 function shareBar(counts: Counts, sent: number, width: number): Span[] {
   if (sent === 0) return [];
-  return barCells(counts, width).map(({ track, cells }) => span('█'.repeat(cells), TRACK_STYLE[track]));
+  return barCells(counts, width).map(({ track, cells }) =>
+    span((track === 'production' ? '░' : '█').repeat(cells), TRACK_STYLE[track]),
+  );
 }
 
 function upstreamLines(view: View, columns: number): Line[] {
