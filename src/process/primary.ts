@@ -223,9 +223,8 @@ class Primary {
     const changes = describeChanges(before, next).map((change) => change.text);
     const { logger } = this.#log;
     for (const warning of warnings) logger.warn(formatProblem(warning));
-    // New backends are resolved and checked before the table names them; old ones stay until it no longer does.
-    this.#supervisor.apply({ ...next, backends: { ...before.backends, ...next.backends } });
-    await within(SETTLE_MS, this.#supervisor.whenSettled());
+    // What is new is resolved and checked before the table names it; what is in use stays as it is until then.
+    await within(SETTLE_MS, this.#supervisor.prepare(next));
     this.#config = next;
     this.#supervisor.apply(next);
     this.#group.applyConfig(next, this.#supervisor.endpoints());
