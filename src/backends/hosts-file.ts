@@ -5,13 +5,16 @@ import { isIP } from 'node:net';
 /** Addresses by name in lower case, in the order of the file, each once. */
 export type HostsFile = ReadonlyMap<string, readonly string[]>;
 
-/** Never fails: lines that do not start with an address are ignored. */
+/**
+ * Never fails: lines that do not start with an address are ignored, as are addresses with a scope (`fe80::1%eth0`),
+ * which no URL can hold.
+ */
 export function parseHostsFile(text: string): HostsFile {
   const hosts = new Map<string, string[]>();
   for (const line of text.split('\n')) {
     const comment = line.indexOf('#');
     const [address = '', ...names] = (comment === -1 ? line : line.slice(0, comment)).trim().split(/\s+/);
-    if (isIP(address) === 0) continue;
+    if (isIP(address) === 0 || address.includes('%')) continue;
     for (const name of names) {
       const key = keyOf(name);
       const known = hosts.get(key);

@@ -4,7 +4,7 @@
  */
 
 import type { ResolutionState } from './endpoint.ts';
-import type { Resolution } from './resolver.ts';
+import type { FailureKind, Resolution } from './resolver.ts';
 
 export interface NameState {
   readonly state: ResolutionState;
@@ -17,6 +17,8 @@ export interface NameState {
   readonly addresses: readonly string[];
   /** Failures in a row. */
   readonly failures: number;
+  /** Kind of the latest one; undefined when the last question was answered. */
+  readonly failure: FailureKind | undefined;
 }
 
 export interface TtlBounds {
@@ -38,6 +40,7 @@ export function pendingName(now: number): NameState {
     ttlMs: undefined,
     addresses: [],
     failures: 0,
+    failure: undefined,
   };
 }
 
@@ -58,6 +61,7 @@ export function afterResolution(before: NameState, resolution: Resolution, now: 
       ttlMs,
       addresses,
       failures: 0,
+      failure: undefined,
     };
   }
   const state = before.addresses.length > 0 ? 'stale' : 'failed';
@@ -67,7 +71,17 @@ export function afterResolution(before: NameState, resolution: Resolution, now: 
     reason: resolution.detail,
     since: before.state === state ? before.since : now,
     failures: before.failures + 1,
+    failure: resolution.reason,
   };
+}
+
+/**
+ * Whether DNS has had its say: it gave addresses, or said that there are none. A server that did not answer says nothing
+ * about the name.
+ */
+export function isDecided({ state, failure }: NameState): boolean {
+  if (state === 'failed') return failure === 'notFound' || failure === 'noAddresses';
+  return state !== 'pending';
 }
 
 /**

@@ -1,9 +1,8 @@
 /** One check of one endpoint over a real socket, bounded in time and in what it reads. */
 
-import { connect as connectTcp } from 'node:net';
+import { connect as connectTcp, type Socket } from 'node:net';
 import { Client, type Dispatcher } from 'undici';
 import { connectEndpoint, readyEvent } from './connect.ts';
-import { endpointLabel } from './endpoint.ts';
 import { isLocalShortage, socketError } from './socket-error.ts';
 
 export interface ProbeResult {
@@ -44,6 +43,11 @@ export type Probe = TcpProbe | HttpProbe;
 /** Of a response body; what is beyond it is cut off, for the status has decided already. */
 const MAX_BODY = 64 * 1024;
 const MAX_HEAD = 16 * 1024;
+/**
+ * What undici is told: it neither connects there nor sends it, and the real address would make it throw where no URL
+ * can hold it (`fe80::1%eth0`).
+ */
+const ORIGIN = 'endpoint.invalid';
 
 /** Never rejects. Ends early, as failed, when `signal` aborts. */
 export function probe(target: Probe, signal?: AbortSignal): Promise<ProbeResult> {
@@ -65,14 +69,21 @@ export function probeTcp(target: Omit<TcpProbe, 'kind'>, signal?: AbortSignal): 
 export function probeHttp(target: Omit<HttpProbe, 'kind'>, signal?: AbortSignal): Promise<ProbeResult> {
   return new Promise((resolve) => {
     const attempt = new Attempt(target.timeout, signal, resolve);
-    const client = new Client(`${target.scheme}://${endpointLabel(target.address, target.port)}`, {
+    const client = new Client(`${target.scheme}://${ORIGIN}`, {
       // undici's timers are coarse; the timer of the whole check covers every phase.
       headersTimeout: 0,
       bodyTimeout: 0,
       allowH2: false,
       maxHeaderSize: MAX_HEAD,
       connect: (_, callback) => {
-        const socket = connectEndpoint(target);
+        let socket: Socket;
+        try {
+          socket = connectEndpoint(target);
+        } catch (error) {
+          // TLS refuses some names before there is a socket.
+          attempt.fail(error as Error);
+          return;
+        }
         attempt.onEnd(() => socket.destroy());
         socket.on('error', (error) => attempt.fail(error));
         socket.once(readyEvent(target.scheme), () => callback(null, socket));

@@ -65,8 +65,9 @@ export const MAX_ADDRESSES = 256;
 const HOSTS_TTL_MS = 5_000;
 /** Beyond what c-ares needs itself, until its questions are called off. */
 const GRACE_MS = 250;
-/** Names whose latest failure is kept. */
+/** Names whose latest failure is kept, and whose latest answer. */
 const MAX_FAILURES = 1_000;
+const MAX_KNOWN = 10_000;
 
 type Family = 4 | 6;
 type Outcome = { readonly addresses: string[]; readonly ttlMs: number } | Failure;
@@ -147,6 +148,13 @@ export class DnsResolver implements NameResolver {
     this.#failures.set(host, { failure: resolution, until, conf });
   }
 
+  /** The name that has not answered for longest is forgotten: reloads may bring ever new names. */
+  #remember(host: string, known: Known): void {
+    this.#known.delete(host);
+    this.#known.set(host, known);
+    if (this.#known.size > MAX_KNOWN) this.#known.delete(this.#known.keys().next().value!);
+  }
+
   #settings(conf: ResolvConf): Settings {
     const { nameservers, search, ndots, timeout, attempts } = this.#config;
     return {
@@ -204,7 +212,7 @@ export class DnsResolver implements NameResolver {
       const byFamily = await this.#askFamilies(resolver, name);
       const outcome = merged(name, byFamily, name === known?.name ? known : undefined);
       if (!('kind' in outcome)) {
-        this.#known.set(host, {
+        this.#remember(host, {
           name,
           byFamily: addressesOf(byFamily, name === known?.name ? known : undefined),
         });

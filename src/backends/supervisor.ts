@@ -14,6 +14,7 @@ import { BackendSource, type Shared } from './backend-source.ts';
 import type { CheckEdges } from './check-loop.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { BackendEndpoints, BackendStatus, HealthState, ResolutionState } from './endpoint.ts';
+import { isDecided } from './name-state.ts';
 import { probe } from './probe.ts';
 import { DnsResolver, type NameResolver } from './resolver.ts';
 import { type CheckReport, SharedChecks } from './shared-checks.ts';
@@ -126,8 +127,11 @@ export class BackendSupervisor {
   }
 
   status(): BackendStatus[] {
-    return [...this.#backends.values()].map(({ active }) => {
-      const { state, reason, since, answeredAt, ttlMs } = active.name;
+    return [...this.#backends.values()].map(({ active, wanted }) => {
+      const { state, since, answeredAt, ttlMs } = active.name;
+      const waitsFor =
+        wanted === undefined ? '' : `; until ${wanted.url.authority} is ready: ${wanted.name.reason}`;
+      const reason = `${active.name.reason}${waitsFor}`;
       return {
         name: active.backend,
         resolution: { state, reason, since, answeredAt, ttlMs },
@@ -203,7 +207,11 @@ export class BackendSupervisor {
       this.#backends.set(name, { active: source, wanted: undefined, told: '' });
       return;
     }
-    if (source === backend.active || source.ready || !canServeOn(backend.active.url, url)) {
+    if (
+      source === backend.active ||
+      !canServeOn(backend.active.url, url) ||
+      canTakeOver(source, backend.active)
+    ) {
       backend.active = source;
       backend.wanted = undefined;
     } else {
@@ -278,7 +286,7 @@ export class BackendSupervisor {
 
   #takeOverReady(): void {
     for (const [name, backend] of this.#backends) {
-      if (backend.wanted?.ready !== true) continue;
+      if (backend.wanted === undefined || !canTakeOver(backend.wanted, backend.active)) continue;
       backend.active.close();
       backend.active = backend.wanted;
       backend.wanted = undefined;
@@ -319,6 +327,14 @@ function namesOf(users: ReadonlySet<BackendSource>): string[] {
 
 function isSameTarget(a: BackendConfig['url'], b: BackendConfig['url']): boolean {
   return a.scheme === b.scheme && a.authority === b.authority && a.port === b.port;
+}
+
+/**
+ * A name that does not exist empties the backend, as the file says; one that DNS could not be asked for just now takes
+ * nothing away from what serves.
+ */
+function canTakeOver(source: BackendSource, active: BackendSource): boolean {
+  return source.ready && (isDecided(source.name) || active.size === 0);
 }
 
 /**

@@ -248,6 +248,18 @@ describe('an HTTP check', () => {
     ]);
   });
 
+  test('of an address or a name that no URL or TLS can hold is a failed check like any other', async () => {
+    for (const changes of [
+      { address: 'fe80::1%nosuchlink' },
+      { address: 'fe80::1%nosuchlink', scheme: 'https' },
+      { address: '127.0.0.1', scheme: 'https', serverName: 'x\0y' },
+    ] as const) {
+      const { ok, detail } = await inTime('the verdict', probe(httpProbe(9, changes)), 5_000);
+      assert.equal(ok, false);
+      assert.ok(detail.length > 0);
+    }
+  });
+
   test('can be called off at any moment without leaving a connection', async () => {
     const { port, open, connections } = await listenHttp(() => {});
     for (const ms of [0, 1, 5, 20]) {

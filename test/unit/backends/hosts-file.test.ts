@@ -43,6 +43,12 @@ describe('the hosts file', () => {
     assert.deepEqual(lookUpHost(parseHostsFile('10.0.0.1 __proto__'), '__proto__'), ['10.0.0.1']);
   });
 
+  test('an address with a scope is left out, since no URL can hold it', () => {
+    const scoped = parseHostsFile('fe80::1%eth0 link both\n10.0.0.1 both\n');
+    assert.equal(lookUpHost(scoped, 'link'), undefined);
+    assert.deepEqual(lookUpHost(scoped, 'both'), ['10.0.0.1']);
+  });
+
   test('no text makes parsing fail', () => {
     fc.assert(fc.property(fc.string(), (text) => parseHostsFile(text) instanceof Map));
   });

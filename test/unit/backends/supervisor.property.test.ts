@@ -1,0 +1,205 @@
+/** Any sequence of reloads, DNS answers, failures and deaths, against a model of what must then be in use. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import type { BackendEndpoints } from '../../../src/backends/endpoint.ts';
+import type { FailureKind, Resolution } from '../../../src/backends/resolver.ts';
+import { BackendSupervisor } from '../../../src/backends/supervisor.ts';
+import { configSchema } from '../../../src/config/schema.ts';
+import { ManualClock, settle } from './fixtures/manual-clock.ts';
+
+const HOSTS = ['red', 'green', 'blue'] as const;
+const ADDRESSES = ['10.0.0.1', '10.0.0.2', '10.0.0.3'] as const;
+const BACKENDS = ['a', 'b', 'c'] as const;
+const INTERVAL_MS = 2_000;
+
+type Host = (typeof HOSTS)[number];
+type Answer = readonly string[] | FailureKind;
+type Step =
+  | { readonly kind: 'apply'; readonly table: Readonly<Partial<Record<string, Host>>> }
+  | { readonly kind: 'dns'; readonly host: Host; readonly answer: Answer }
+  | { readonly kind: 'die'; readonly address: string }
+  | { readonly kind: 'live'; readonly address: string }
+  | { readonly kind: 'report'; readonly backend: string; readonly address: string }
+  | { readonly kind: 'advance'; readonly ms: number };
+
+const host = fc.constantFrom(...HOSTS);
+const address = fc.constantFrom(...ADDRESSES);
+const step: fc.Arbitrary<Step> = fc.oneof(
+  fc.record({
+    kind: fc.constant('apply' as const),
+    table: fc.dictionary(fc.constantFrom(...BACKENDS), host, { maxKeys: 3 }),
+  }),
+  fc.record({
+    kind: fc.constant('dns' as const),
+    host,
+    answer: fc.oneof(
+      fc.subarray([...ADDRESSES], { minLength: 1 }),
+      fc.constantFrom<FailureKind>('notFound', 'noAddresses', 'timeout', 'serverFailure'),
+    ),
+  }),
+  fc.record({ kind: fc.constant('die' as const), address }),
+  fc.record({ kind: fc.constant('live' as const), address }),
+  fc.record({ kind: fc.constant('report' as const), backend: fc.constantFrom(...BACKENDS), address }),
+  fc.record({ kind: fc.constant('advance' as const), ms: fc.integer({ min: 1, max: 8_000 }) }),
+);
+
+class World {
+  readonly clock = new ManualClock();
+  readonly dns = new Map<Host, Answer>();
+  readonly dead = new Set<string>();
+  /** What the forwarding side knows, put together from what it was told. */
+  readonly told = new Map<string, string>();
+  readonly probing = new Map<string, number>();
+  readonly begun: { address: string; at: number }[] = [];
+  applying = false;
+  readonly supervisor: BackendSupervisor;
+
+  constructor() {
+    this.supervisor = new BackendSupervisor({
+      clock: this.clock,
+      random: () => 0.5,
+      log: { info: () => {}, warn: () => {} } as never,
+      onEndpoints: (lists) => this.#hear(lists),
+      makeResolver: () => ({
+        resolve: (name) => Promise.resolve(this.#resolve(name as Host)),
+        close: () => {},
+      }),
+      probe: async ({ address: target }) => {
+        const inFlight = (this.probing.get(target) ?? 0) + 1;
+        assert.equal(inFlight, 1, `two checks of ${target} at once`);
+        this.probing.set(target, inFlight);
+        this.begun.push({ address: target, at: this.clock.monotonic() });
+        await Promise.resolve();
+        this.probing.set(target, 0);
+        return { ok: !this.dead.has(target), detail: 'made up', durationMs: 1, local: false };
+      },
+    });
+  }
+
+  #hear(lists: readonly BackendEndpoints[]): void {
+    assert.equal(this.applying, false, 'told from within apply');
+    for (const { backend, endpoints } of lists) {
+      const text = JSON.stringify(endpoints);
+      assert.notEqual(text, this.told.get(backend), `told of ${backend} though nothing changed`);
+      this.told.set(backend, text);
+    }
+  }
+
+  #resolve(name: Host): Resolution {
+    const answer = this.dns.get(name) ?? 'notFound';
+    if (typeof answer === 'string') return { kind: 'failure', reason: answer, detail: answer };
+    return { kind: 'answer', addresses: [...answer], ttlMs: 3_000, omitted: 0 };
+  }
+
+  apply(table: Readonly<Partial<Record<string, Host>>>): void {
+    const backends = Object.fromEntries(
+      Object.entries(table).map(([name, target]) => [name, { url: `http://${target}` }]),
+    );
+    this.applying = true;
+    this.supervisor.apply(
+      configSchema.parse({ backends, routes: [{ name: 'all', split: {} }], resolver: { maxTtl: '3s' } }),
+    );
+    this.applying = false;
+    for (const name of this.told.keys()) if (!Object.hasOwn(table, name)) this.told.delete(name);
+  }
+
+  addressesOf(backend: string): string[] | undefined {
+    return this.supervisor
+      .endpoints()
+      .find((list) => list.backend === backend)
+      ?.endpoints.map((endpoint) => endpoint.address);
+  }
+
+  async play(next: Step): Promise<void> {
+    if (next.kind === 'apply') this.apply(next.table);
+    else if (next.kind === 'dns') this.dns.set(next.host, next.answer);
+    else if (next.kind === 'die') this.dead.add(next.address);
+    else if (next.kind === 'live') this.dead.delete(next.address);
+    else if (next.kind === 'report') this.supervisor.reportFailure(next.backend, next.address, 80);
+    else await this.clock.advance(next.ms);
+    await settle();
+  }
+}
+
+test('after any history, what is told is what is in use, each upstream has one check, and all of it comes right in the end', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 20 }), async (steps) => {
+      const world = new World();
+      let table: Readonly<Partial<Record<string, Host>>> = {};
+      for (const next of steps) {
+        const before = new Map(BACKENDS.map((name) => [name, world.addressesOf(name)]));
+        const former = table;
+        if (next.kind === 'apply') table = next.table;
+        await world.play(next);
+        for (const { backend, endpoints } of world.supervisor.endpoints()) {
+          assert.equal(world.told.get(backend), JSON.stringify(endpoints), `${backend} after ${next.kind}`);
+        }
+        const names = world.supervisor.endpoints().map(({ backend }) => backend);
+        assert.deepEqual(names.sort(), Object.keys(table).sort());
+        for (const name of BACKENDS) {
+          const had = before.get(name) ?? [];
+          if (had.length === 0 || table[name] === undefined) continue;
+          const answer = world.dns.get(table[name]) ?? 'notFound';
+          // Another name that does not exist is what the file says; nothing else empties a backend.
+          const emptied = former[name] !== table[name] && (answer === 'notFound' || answer === 'noAddresses');
+          if (!emptied) {
+            assert.notEqual(world.addressesOf(name)?.length, 0, `${name} lost its endpoints`);
+          }
+        }
+      }
+      await world.supervisor.whenSettled();
+
+      for (const name of HOSTS) world.dns.set(name, ADDRESSES.slice(0, HOSTS.indexOf(name) + 1));
+      await world.clock.advance(60_000);
+      const used = new Set<string>();
+      for (const { backend, endpoints } of world.supervisor.endpoints()) {
+        const expected = ADDRESSES.slice(0, HOSTS.indexOf(table[backend]!) + 1);
+        for (const one of expected) used.add(one);
+        assert.deepEqual(
+          endpoints.map((endpoint) => [endpoint.address, endpoint.health]),
+          expected.map((one) => [one, world.dead.has(one) ? 'down' : 'up']),
+        );
+      }
+      world.begun.length = 0;
+      await world.clock.advance(INTERVAL_MS * 10);
+      for (const one of ADDRESSES) {
+        const count = world.begun.filter((check) => check.address === one).length;
+        assert.equal(count, used.has(one) ? 10 : 0, `checks of ${one} in ten intervals`);
+      }
+      world.supervisor.close();
+      assert.equal(world.clock.pending, 0);
+    }),
+    { numRuns: 150 },
+  );
+});
+
+test('however often traffic reports failures, an upstream and its name are asked within bounds', async () => {
+  const world = new World();
+  world.dns.set('red', ['10.0.0.1']);
+  world.apply({ a: 'red', b: 'red' });
+  await settle();
+  await world.clock.advance(INTERVAL_MS);
+  world.begun.length = 0;
+  for (let i = 0; i < 2_000; i++) {
+    world.supervisor.reportFailure(i % 2 === 0 ? 'a' : 'b', '10.0.0.1', 80);
+    if (i % 10 === 0) await world.clock.advance(10);
+  }
+  const elapsed = 200 * 10;
+  assert.ok(world.begun.length >= 5, 'reports bring checks forward');
+  assert.ok(world.begun.length <= elapsed / (INTERVAL_MS / 10) + 1, `${world.begun.length} checks`);
+});
+
+test('a report about what is no endpoint of the backend does nothing', async () => {
+  const world = new World();
+  world.dns.set('red', ['10.0.0.1']);
+  world.apply({ a: 'red' });
+  await settle();
+  world.begun.length = 0;
+  world.supervisor.reportFailure('a', '10.0.0.1', 81);
+  world.supervisor.reportFailure('b', '10.0.0.1', 80);
+  world.supervisor.reportFailure('a', '10.9.9.9', 80);
+  await settle();
+  assert.deepEqual(world.begun, []);
+});
