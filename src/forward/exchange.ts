@@ -212,7 +212,9 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
 
   /** A connection is ours: at once, or after waiting for it. */
   onConnection(connection: UpstreamConnection): void {
-    const now = this.#phase === 'queued' ? this.#forwarder.edges.now() : this.#startedAt;
+    // Nothing has passed since the start in the common case, which saves a look at the clock.
+    const waited = this.#phase === 'queued' || this.#retries > 0;
+    const now = waited ? this.#forwarder.edges.now() : this.#startedAt;
     if (this.#queuedAt !== -1 && this.#queueMs === -1) this.#queueMs = now - this.#queuedAt;
     const endpoint = this.#endpoint!;
     const upstream = this.#live!.upstreams[this.#index]!;
@@ -562,7 +564,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
   #touch(): void {
     const phase = this.#phase;
     if (phase !== 'sending' && phase !== 'responding') return;
-    const idle = this.#forwarder.edges.now() + this.#live!.route.idleTimeout;
+    const idle = this.#forwarder.deadlines.coarseNow + this.#live!.route.idleTimeout;
     this.deadline = phase === 'responding' ? idle : Math.min(idle, this.#bodyDeadline);
   }
 
