@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { suite, test } from 'node:test';
 import { cleanUp } from '../../support/clean-up.ts';
+import { reserveClosedPort } from '../../support/closed-port.ts';
 import { oneBackend } from '../../support/design-table.ts';
 import { patternBytes, startHttpUpstream } from '../../support/http-upstream.ts';
 import { type PointsmanProcess, startPointsman, type TestConfig } from '../../support/pointsman-process.ts';
@@ -118,10 +119,7 @@ suite('502', () => {
 
 suite('503', () => {
   test('connect_failed when nothing listens', async () => {
-    const closed = createServer();
-    await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve));
-    const { port } = closed.address() as { port: number };
-    await new Promise((resolve) => closed.close(resolve));
+    const port = await reserveClosedPort();
     const own = await startPointsman(oneBackend(`http://127.0.0.1:${port}`, unchecked));
     await assertFailure('/', { status: 503, reason: 'connect_failed', from: own });
     await assertFailure('/', { status: 503, reason: 'connect_failed', method: 'POST', body: 'x', from: own });

@@ -2,22 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { createServer } from 'node:net';
 import { suite, test } from 'node:test';
+import { reserveClosedPort } from '../../support/closed-port.ts';
 import { oneBackend } from '../../support/design-table.ts';
 import { patternBytes, startHttpUpstream } from '../../support/http-upstream.ts';
 import { startPointsman, type TestConfig } from '../../support/pointsman-process.ts';
 import { OK, startRawUpstream } from '../../support/raw-upstream.ts';
 import { inParallel, send } from '../../support/request.ts';
-
-/** A port that nothing listens on. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** Half of the requests go to `first`; without checks, so that it stays in use whatever it does. */
 function half(first: string, second: string, more: Partial<TestConfig> = {}): TestConfig {
@@ -33,7 +24,7 @@ const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex
 const healthy = await startHttpUpstream('healthy');
 
 suite('nothing listens on one of two backends', async () => {
-  const proxy = await startPointsman(half(`http://127.0.0.1:${await freePort()}`, healthy.url));
+  const proxy = await startPointsman(half(`http://127.0.0.1:${await reserveClosedPort()}`, healthy.url));
 
   for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']) {
     test(`every ${method} is answered by the other`, async () => {
@@ -133,7 +124,7 @@ suite('how often', () => {
 
   test('not at all with retries.attempts: 0', async () => {
     const proxy = await startPointsman(
-      half(`http://127.0.0.1:${await freePort()}`, healthy.url, { retries: { attempts: 0 } }),
+      half(`http://127.0.0.1:${await reserveClosedPort()}`, healthy.url, { retries: { attempts: 0 } }),
     );
     const statuses = (await inParallel(4, 1, () => send(proxy.trafficPort))).map(({ status }) => status);
     assert.deepEqual(statuses.sort(), [200, 200, 503, 503]);
@@ -152,7 +143,7 @@ suite('how often', () => {
   test('not to a backend outside of the split', async () => {
     const other = await startHttpUpstream('other');
     const proxy = await startPointsman({
-      backends: { dead: { url: `http://127.0.0.1:${await freePort()}` }, other: { url: other.url } },
+      backends: { dead: { url: `http://127.0.0.1:${await reserveClosedPort()}` }, other: { url: other.url } },
       routes: [
         { name: 'dead', match: { path: '/dead' }, split: { dead: 1 } },
         { name: 'all', split: { dead: 1, other: 0 } },
