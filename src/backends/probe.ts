@@ -1,6 +1,6 @@
 /** One check of one endpoint over a real socket, bounded in time and in what it reads. */
 
-import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTcp } from 'node:net';
 import { Client, type Dispatcher } from 'undici';
 import { connectEndpoint, readyEvent } from './connect.ts';
 import { isLocalShortage, socketError } from './socket-error.ts';
@@ -76,14 +76,7 @@ export function probeHttp(target: Omit<HttpProbe, 'kind'>, signal?: AbortSignal)
       allowH2: false,
       maxHeaderSize: MAX_HEAD,
       connect: (_, callback) => {
-        let socket: Socket;
-        try {
-          socket = connectEndpoint(target);
-        } catch (error) {
-          // TLS refuses some names before there is a socket.
-          attempt.fail(error as Error);
-          return;
-        }
+        const socket = connectEndpoint(target);
         attempt.onEnd(() => socket.destroy());
         socket.on('error', (error) => attempt.fail(error));
         socket.once(readyEvent(target.scheme), () => callback(null, socket));

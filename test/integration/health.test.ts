@@ -248,15 +248,12 @@ describe('an HTTP check', () => {
     ]);
   });
 
-  test('of an address or a name that no URL or TLS can hold is a failed check like any other', async () => {
-    for (const changes of [
-      { address: 'fe80::1%nosuchlink' },
-      { address: 'fe80::1%nosuchlink', scheme: 'https' },
-      { address: '127.0.0.1', scheme: 'https', serverName: 'x\0y' },
-    ] as const) {
-      const { ok, detail } = await inTime('the verdict', probe(httpProbe(9, changes)), 5_000);
+  test('of an address that no URL can hold is a failed check like any other', async () => {
+    for (const scheme of ['http', 'https'] as const) {
+      const target = httpProbe(9, { address: 'fe80::1%nosuchlink', scheme, timeout: 100 });
+      const { ok, detail } = await inTime('the verdict', probe(target), 5_000);
       assert.equal(ok, false);
-      assert.ok(detail.length > 0);
+      assert.match(detail, /^(network unreachable|timed out after 100ms|no route to host)$|EINVAL/);
     }
   });
 

@@ -83,7 +83,7 @@ function cycle(values: readonly number[]): () => number {
 test('whatever happens, the first check is at once, no two are in flight, and there is always a next one', async () => {
   await fc.assert(
     fc.asyncProperty(
-      fc.array(anyAction, { maxLength: 25 }),
+      fc.array(anyAction, { maxLength: 25, size: 'max' }),
       outcomes,
       randoms,
       async (actions, results, values) => {
@@ -107,7 +107,7 @@ test('whatever happens, the first check is at once, no two are in flight, and th
 test('however many failures traffic reports, checks are a tenth of the interval apart at least', async () => {
   await fc.assert(
     fc.asyncProperty(
-      fc.array(action, { maxLength: 40 }),
+      fc.array(action, { maxLength: 40, size: 'max' }),
       outcomes,
       randoms,
       async (actions, results, values) => {
