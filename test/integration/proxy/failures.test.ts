@@ -342,6 +342,24 @@ test('an upstream’s own failures pass as they are, and are not sent again', as
   }
 });
 
+for (const [what, text] of [
+  ['UTF-8', '\xe5\x90\x8d\xc3\xa9'],
+  ['Latin-1', 'Caf\xe9'],
+  ['a control character', 'O\x01K'],
+  ['a DEL', 'O\x7fK'],
+  ['nothing', ''],
+] as const) {
+  // Node refuses some of these in writeHead, and again in the answer that says so.
+  test(`a status text of ${what} ends nobody's request but its own`, async () => {
+    scripts.set('/odd-status', `HTTP/1.1 200 ${text}\r\nContent-Length: 2\r\n\r\nok`);
+    const answer = await send(proxy.trafficPort, { path: '/odd-status' });
+    if (answer.status === 200) assert.equal(answer.text, 'ok');
+    else assert.equal(answer.failure().reason, 'bad_response');
+    assert.equal((await send(proxy.trafficPort, { path: '/fine' })).status, 200);
+    assert.ok(!proxy.log().some(({ level }) => level === 'fatal'));
+  });
+}
+
 test('an upload to an upstream that goes away is answered 502', async () => {
   const dying = createServer((socket) => {
     socket.on('error', () => {});
