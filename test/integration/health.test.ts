@@ -13,7 +13,11 @@ import { BackendSupervisor, type SupervisorEvent } from '../../src/backends/supe
 import { type ConfigInput, configSchema } from '../../src/config/schema.ts';
 import { selfSigned } from '../support/certificate.ts';
 import { cleanUp } from '../support/clean-up.ts';
+import { oneBackend } from '../support/design-table.ts';
 import { startDnsServer } from '../support/dns-server.ts';
+import { startHttpUpstream } from '../support/http-upstream.ts';
+import { type PointsmanProcess, startPointsman } from '../support/pointsman-process.ts';
+import { inParallel, send } from '../support/request.ts';
 import { startStoppedListener } from '../support/stopped-listener.ts';
 import { startUpstreamProcess } from '../support/upstream-process.ts';
 import { inTime, pause, waitFor } from '../support/wait-for.ts';
@@ -456,5 +460,177 @@ describe('backends whose upstreams die and come back', () => {
     await pause(200);
     assert.equal(told.length, before);
     assert.equal(silent.connections(), 1);
+  });
+});
+
+describe('checks and traffic of the proxy', () => {
+  const endpointOf = async (proxy: PointsmanProcess, backend: string) =>
+    (await proxy.status()).backends.find(({ name }) => name === backend)!.endpoints[0]!;
+
+  async function tally(proxy: PointsmanProcess, count: number): Promise<Record<string, number>> {
+    const counts: Record<string, number> = {};
+    const names = await inParallel(count, 4, async () => {
+      const answer = await send(proxy.trafficPort);
+      assert.equal(answer.status, 200);
+      return answer.echo().upstream;
+    });
+    for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
+    return counts;
+  }
+
+  /**
+   * Who got traffic, exactly; how much, within one request per backend of the split: the rotation goes on from the
+   * phase in which a change of health met it.
+   */
+  function assertShares(
+    counts: Readonly<Record<string, number>>,
+    expected: Readonly<Record<string, number>>,
+    backends: number,
+  ): void {
+    assert.deepEqual(Object.keys(counts).sort(), Object.keys(expected).sort());
+    for (const [name, count] of Object.entries(expected)) {
+      assert.ok(Math.abs(counts[name]! - count) <= backends, `${name}: ${counts[name]} for ${count}`);
+    }
+  }
+
+  test('a killed upstream gives its weight to the rest of its split, and gets it back when it has risen', async () => {
+    const canary = await startUpstreamProcess('canary');
+    const paid = await startHttpUpstream('paid');
+    const production = await startHttpUpstream('production');
+    const proxy = await startPointsman({
+      backends: {
+        canary: { url: canary.url },
+        paid: { url: paid.url },
+        production: { url: production.url },
+      },
+      routes: [{ name: 'all', split: { canary: 2, paid: 1, production: 3 } }],
+      health: { interval: '60ms', timeout: '200ms', rise: 2, fall: 3 },
+    });
+    // Every request is answered all the while, since GET is sent again elsewhere.
+    const killed = canary.kill();
+    await tally(proxy, 60);
+    await killed;
+    await proxy.waitForHealth('canary', 'down');
+    const results = (await endpointOf(proxy, 'canary')).checks.map(({ ok }) => ok);
+    assert.ok(results.filter((ok) => !ok).length >= 3, 'down only after `fall` failed checks');
+    await canary.restart();
+    await proxy.waitForHealth('canary', 'up');
+    const { checks } = await endpointOf(proxy, 'canary');
+    const good = checks.length - 1 - checks.findLastIndex(({ ok }) => !ok);
+    assert.ok(good >= 2, 'up only after `rise` good checks');
+    await canary.kill();
+    await proxy.waitForHealth('canary', 'down');
+    assertShares(await tally(proxy, 60), { paid: 15, production: 45 }, 3);
+  });
+
+  test('HTTP checks decide on traffic: whatever the health endpoint does, requests see good backends alone', async () => {
+    let healthy = false;
+    let redirected = 0;
+    let streams = 0;
+    const upstream = (name: string, healthz: RequestListener) =>
+      startHttpUpstream(name, { behaviours: { healthz: (request, response) => healthz(request, response) } });
+    const good = await upstream('good', (_, response) => response.end());
+    const unlisted = await upstream('unlisted', (_, response) => response.writeHead(204).end());
+    const failing = await upstream('failing', (_, response) => response.writeHead(healthy ? 200 : 503).end());
+    const silent = await upstream('silent', () => {});
+    const moved = await startHttpUpstream('moved', {
+      behaviours: {
+        healthz: (_, response) => response.writeHead(302, { location: '/elsewhere' }).end(),
+        elsewhere: (_, response) => {
+          redirected++;
+          response.end();
+        },
+      },
+    });
+    const streaming = await upstream('streaming', (_, response) => {
+      streams++;
+      response.once('close', () => streams--);
+      response.writeHead(200);
+      const send = () => {
+        while (!response.destroyed && response.write(Buffer.alloc(16_384)));
+      };
+      response.on('drain', send);
+      send();
+    });
+    const garbage = await listenRaw('\x00\x01 this is no HTTP \r\n\r\n');
+    const urls = {
+      good: good.url,
+      unlisted: unlisted.url,
+      failing: failing.url,
+      silent: silent.url,
+      moved: moved.url,
+      streaming: streaming.url,
+      garbage: `http://127.0.0.1:${garbage.port}`,
+    };
+    const proxy = await startPointsman({
+      backends: Object.fromEntries(Object.entries(urls).map(([name, url]) => [name, { url }])),
+      routes: [{ name: 'all', split: Object.fromEntries(Object.keys(urls).map((name) => [name, 1])) }],
+      health: { path: '/healthz', status: [200], interval: '60ms', timeout: '300ms', rise: 2, fall: 3 },
+    });
+    const found = Object.fromEntries(
+      (await proxy.status()).backends.map(({ name, endpoints: [endpoint] }) => [
+        name,
+        `${endpoint!.health}: ${endpoint!.reason}`,
+      ]),
+    );
+    assert.deepEqual(found, {
+      good: 'up: HTTP 200',
+      unlisted: 'down: HTTP 204',
+      failing: 'down: HTTP 503',
+      silent: 'down: timed out after 300ms',
+      moved: 'down: HTTP 302',
+      streaming: 'up: HTTP 200',
+      garbage: 'down: response is not HTTP/1',
+    });
+    assertShares(await tally(proxy, 40), { good: 20, streaming: 20 }, 7);
+    assert.equal(redirected, 0);
+    assert.ok(streams <= 1, `${streams} bodies are still read`);
+    healthy = true;
+    await proxy.waitForHealth('failing', 'up');
+    assertShares(await tally(proxy, 60), { good: 20, failing: 20, streaming: 20 }, 7);
+  });
+
+  test('a check that hangs holds up no request, neither of its own backend nor of another', async () => {
+    const hanging = await startHttpUpstream('hanging', { behaviours: { healthz: () => {} } });
+    const other = await startHttpUpstream('other');
+    const proxy = await startPointsman(
+      {
+        backends: { hanging: { url: hanging.url }, other: { url: other.url, health: { path: '/ok' } } },
+        routes: [{ name: 'all', split: { hanging: 1, other: 1 } }],
+        health: { path: '/healthz', interval: '60ms', timeout: '10m' },
+      },
+      { ready: false },
+    );
+    assertShares(await tally(proxy, 40), { hanging: 20, other: 20 }, 2);
+    assert.equal((await endpointOf(proxy, 'hanging')).health, 'unchecked');
+    const checks = hanging.requests.filter(({ url }) => url === '/healthz');
+    assert.equal(checks.length, 1, 'no second check while one is under way');
+    assert.equal(await proxy.stop(), 0);
+  });
+
+  test('with checks off a dead endpoint counts as up, and serves again the moment it is back', async () => {
+    const upstream = await startUpstreamProcess('web');
+    const proxy = await startPointsman(oneBackend(upstream.url, { health: { enabled: false } }));
+    await upstream.kill();
+    assert.equal((await send(proxy.trafficPort)).failure().reason, 'connect_failed');
+    const endpoint = await endpointOf(proxy, 'main');
+    assert.deepEqual([endpoint.health, endpoint.reason, endpoint.checks], ['up', 'checks are off', []]);
+    await upstream.restart();
+    assert.equal((await send(proxy.trafficPort)).status, 200);
+  });
+
+  test('checks are TCP connects by default, and send nothing', async () => {
+    let received = 0;
+    const { port, connections } = await listen(
+      createServer((socket) => {
+        socket.on('data', (chunk) => {
+          received += chunk.length;
+        });
+      }),
+    );
+    const proxy = await startPointsman(oneBackend(`http://127.0.0.1:${port}`));
+    await proxy.waitFor('some checks', () => connections() >= 3);
+    const { health, reason } = await endpointOf(proxy, 'main');
+    assert.deepEqual([health, reason, received], ['up', 'connected', 0]);
   });
 });

@@ -13,6 +13,7 @@ const HOSTS = ['red', 'green', 'blue'] as const;
 const ADDRESSES = ['10.0.0.1', '10.0.0.2', '10.0.0.3'] as const;
 const BACKENDS = ['a', 'b', 'c'] as const;
 const INTERVAL_MS = 2_000;
+const MIN_TTL_MS = 500;
 
 type Host = (typeof HOSTS)[number];
 type Answer = readonly string[] | FailureKind;
@@ -83,6 +84,7 @@ class World {
   readonly told = new Map<string, string>();
   readonly probing = new Map<string, number>();
   readonly begun: { address: string; at: number }[] = [];
+  questions = 0;
   applying = false;
   readonly supervisor: BackendSupervisor;
 
@@ -120,6 +122,7 @@ class World {
   #resolve(name: Host): Resolution {
     const answer = this.dns.get(name) ?? 'notFound';
     this.heard.set(name, answer);
+    this.questions++;
     if (typeof answer === 'string') return { kind: 'failure', reason: answer, detail: answer };
     return { kind: 'answer', addresses: [...answer], ttlMs: 3_000, omitted: 0 };
   }
@@ -130,7 +133,11 @@ class World {
     );
     this.applying = true;
     this.supervisor.apply(
-      configSchema.parse({ backends, routes: [{ name: 'all', split: {} }], resolver: { maxTtl: '3s' } }),
+      configSchema.parse({
+        backends,
+        routes: [{ name: 'all', split: {} }],
+        resolver: { minTtl: `${MIN_TTL_MS}ms`, maxTtl: '3s' },
+      }),
     );
     this.applying = false;
     for (const name of this.told.keys()) if (!Object.hasOwn(table, name)) this.told.delete(name);
@@ -221,6 +228,7 @@ test('however often traffic reports failures, an upstream and its name are asked
   await settle();
   await world.clock.advance(INTERVAL_MS);
   world.begun.length = 0;
+  world.questions = 0;
   for (let i = 0; i < 2_000; i++) {
     world.supervisor.reportFailure(i % 2 === 0 ? 'a' : 'b', '10.0.0.1', 80);
     if (i % 10 === 0) await world.clock.advance(10);
@@ -228,17 +236,24 @@ test('however often traffic reports failures, an upstream and its name are asked
   const elapsed = 200 * 10;
   assert.ok(world.begun.length >= 5, 'reports bring checks forward');
   assert.ok(world.begun.length <= elapsed / (INTERVAL_MS / 10) + 1, `${world.begun.length} checks`);
+  assert.ok(world.questions >= 2, 'reports bring questions forward');
+  assert.ok(world.questions <= elapsed / MIN_TTL_MS + 1, `${world.questions} questions`);
 });
 
-test('a report about what is no endpoint of the backend does nothing', async () => {
+test('a report about what is no endpoint of the backend asks and checks nothing', async () => {
   const world = new World();
   world.dns.set('red', ['10.0.0.1']);
   world.apply({ a: 'red' });
   await settle();
+  // Long enough after the first check and question for another one to be allowed at once, and before the next is due.
+  await world.clock.advance(INTERVAL_MS / 4);
   world.begun.length = 0;
+  world.questions = 0;
   world.supervisor.reportFailure('a', '10.0.0.1', 81);
   world.supervisor.reportFailure('b', '10.0.0.1', 80);
-  world.supervisor.reportFailure('a', '10.9.9.9', 80);
   await settle();
-  assert.deepEqual(world.begun, []);
+  assert.deepEqual([world.begun, world.questions], [[], 0]);
+  world.supervisor.reportFailure('a', '10.0.0.1', 80);
+  await settle();
+  assert.deepEqual([world.begun.length, world.questions], [1, 1]);
 });
