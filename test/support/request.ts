@@ -46,6 +46,7 @@ export function send(port: number, options: RequestOptions = {}): Promise<Answer
       headers: [...(hasHost ? [] : ['Host', 'service.test']), ...headers, ...length],
     });
     request.once('error', reject);
+    request.setTimeout(20_000, () => request.destroy(new Error(`${method} ${path}: nothing came for 20 s`)));
     request.once('response', (message) => {
       const chunks: Buffer[] = [];
       message.on('data', (chunk: Buffer) => chunks.push(chunk));
