@@ -83,7 +83,10 @@ export function candidates(
 ): string[] {
   if (name.endsWith('.')) return fitting([name.slice(0, -1)]);
   const dots = name.split('.').length - 1;
-  const searched = search.map((domain) => (domain === '' ? name : `${name}.${withoutTrailingDot(domain)}`));
+  // Search domains of the configuration come as they were written, `.` for the root among them.
+  const searched = search
+    .map(withoutTrailingDot)
+    .map((domain) => (domain === '' ? name : `${name}.${domain}`));
   return fitting(dots >= ndots ? [name, ...searched] : [...searched, name]);
 }
 

@@ -137,6 +137,14 @@ describe('candidates', () => {
     assert.deepEqual(candidates('.', pod), []);
   });
 
+  test('a search domain may end in a dot, and a dot alone is the root', () => {
+    assert.deepEqual(candidates('web', { search: ['.'], ndots: 5 }), ['web']);
+    assert.deepEqual(candidates('web', { search: ['shop.test.', '.', 'shop.test'], ndots: 5 }), [
+      'web.shop.test',
+      'web',
+    ]);
+  });
+
   test('agree with res_nsearch of glibc on any name and search list', () => {
     const label = fc.constantFrom('a', 'b', 'svc', 'cluster');
     const name = fc.array(label, { minLength: 1, maxLength: 7 }).map((labels) => labels.join('.'));
