@@ -2,7 +2,7 @@
  * What the client gets: the head and body of an upstream, or an answer of ours, in as few writes as can be, and an end
  * that lets the client read it.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import { FAILURES, type FailureReason, failureAnswer, REASON_FIELD } from './reasons.ts';
 import type { RequestHead } from './request-head.ts';
 import type { ResponseHead } from './response-head.ts';
@@ -14,6 +14,9 @@ const MAX_DISCARDED = 64 * 1024;
 const MAX_JOINED = 8 * 1024;
 
 const ALLOWED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
+
+/** What may stand behind a status code (RFC 9112, 4). */
+const SENDABLE_TEXT = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 /** `lingering`: the rest of the request is read and thrown away before the connection ends. */
 export type EndKind = 'ended' | 'lingering';
@@ -61,7 +64,8 @@ export class ClientResponse {
 
   /** Holds the head of a final response; `flush`, `write` or `end` send it. */
   hold(status: number, text: string, head: ResponseHead): void {
-    this.#pending = { status, text, head };
+    // A text that Node refuses to send says no more than the code does.
+    this.#pending = { status, text: SENDABLE_TEXT.test(text) ? text : statusText(status), head };
   }
 
   /** Throws when Node refuses a field or the reason phrase; nothing is sent then, and `fail` can answer. */
@@ -127,9 +131,11 @@ export class ClientResponse {
     headers.push(requestIdField, requestId, REASON_FIELD, reason);
     if (status === 405) headers.push('Allow', ALLOWED_METHODS);
     headers.push('Content-Length', String(body.length));
-    const framingLost = status === 400 || status === 408 || status === 413 || status === 501;
+    const framingLost =
+      status === 400 || status === 408 || status === 413 || status === 417 || status === 501;
     if (framingLost || draining || this.restIsTooLarge(received)) this.closeAfter();
-    this.#res.writeHead(status, headers);
+    // Named anew: a head that Node refused may have left its text behind.
+    this.#res.writeHead(status, statusText(status), headers);
     if (facts.method === 'HEAD') return this.end();
     this.bytesOut += body.length;
     return this.end(body);
@@ -207,4 +213,8 @@ export class ClientResponse {
     this.#pending = undefined;
     this.#res.writeHead(status, text, head.headers);
   }
+}
+
+function statusText(status: number): string {
+  return STATUS_CODES[status] ?? '';
 }

@@ -123,6 +123,12 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
     res.on('close', onResponseClose);
   }
 
+  /** Instead of `run`: the request is refused for what it is. */
+  refuse(reason: FailureReason): void {
+    this.#forwarder.deadlines.add(this);
+    this.fail(reason);
+  }
+
   run(): void {
     const { table, policy, routes } = this.#snapshot;
     const { facts, refusal, refusalDetail, hasBody, contentLength } = this.#head;

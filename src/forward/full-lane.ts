@@ -53,8 +53,8 @@ export class FullLane {
     server.on('drop', () => this.#forwarder.edges.metrics.failures('too_many_connections').value++);
     server.on('request', (req, res) => this.#onRequest(req, res, false));
     server.on('checkContinue', (req, res) => this.#onRequest(req, res, true));
-    server.on('checkExpectation', (_req, res: ServerResponse) => {
-      res.writeHead(417, { Connection: 'close', 'Content-Length': '0' }).end();
+    server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => {
+      this.#exchange(req, res, false).refuse('expectation_failed');
     });
     server.on('connect', (_req, socket) => this.#refuse(socket as Socket, 'method_not_allowed'));
     server.on('upgrade', (req, stream, head) => this.#onUpgrade(req, stream, head));
@@ -140,9 +140,13 @@ export class FullLane {
     });
   }
 
-  #onRequest(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): void {
+  #exchange(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): Exchange {
     const peer = peerOf(req.socket, this.#forwarder.snapshot.policy.trust);
-    const exchange = new Exchange(this.#forwarder, req, res, peer, expectsContinue);
+    return new Exchange(this.#forwarder, req, res, peer, expectsContinue);
+  }
+
+  #onRequest(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): void {
+    const exchange = this.#exchange(req, res, expectsContinue);
     try {
       exchange.run();
     } catch (error) {
@@ -160,6 +164,8 @@ export class FullLane {
     const { socket } = req;
     // With a body, Node hands out a stream of its own that comes behind it; nobody could tell where the body ends.
     if (stream !== socket) {
+      // A reset of the connection comes out of it as an error; without a listener that would end the process.
+      stream.on('error', () => {});
       this.#refuse(socket, 'bad_request', 'An upgrade must have no body.');
       return;
     }

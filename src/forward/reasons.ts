@@ -35,6 +35,11 @@ export const FAILURES = {
   method_not_allowed: { status: 405, termination: 'PR', message: 'This method is not forwarded.' },
   request_timeout: { status: 408, termination: 'cR', message: 'The request did not arrive in time.' },
   body_too_large: { status: 413, termination: 'PR', message: 'The request body is too large.' },
+  expectation_failed: {
+    status: 417,
+    termination: 'PR',
+    message: 'Only the expectation 100-continue can be met.',
+  },
   head_too_large: { status: 431, termination: 'PR', message: 'The request head is too large.' },
   no_endpoint: { status: 503, termination: 'SC', message: 'No upstream is available for this request.' },
   connect_failed: { status: 503, termination: 'SC', message: 'No connection to the upstream could be made.' },

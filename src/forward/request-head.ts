@@ -41,6 +41,7 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
 
   let refusal: FailureReason | undefined;
   let detail: string | undefined;
+  let hidesGroup = false;
   let host: string | undefined;
   let transferEncoding: string | undefined;
   let contentLength = 0;
@@ -77,7 +78,10 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
         transferEncoding = transferEncoding === undefined ? value : `${transferEncoding}, ${value}`;
         continue;
       case 'group':
-        if (!takesGroup) continue;
+        if (!takesGroup) {
+          hidesGroup = true;
+          continue;
+        }
         if (group === undefined) group = value;
         else {
           moreGroups ??= [group];
@@ -182,7 +186,7 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
       host: host === undefined || !policy.needsHost ? '' : withoutPort(host),
       group: groupValue,
       groups,
-      rawHeaders: refusal === undefined ? raw : NO_HEADERS,
+      rawHeaders: refusal !== undefined ? NO_HEADERS : hidesGroup ? withoutGroup(raw, fields) : raw,
     },
     upstreamHeaders: headers,
     requestId,
@@ -229,6 +233,11 @@ function forwardedElement(address: string, host: string | undefined): string {
   const by = address.includes(':') ? `for="[${address}]"` : `for=${address}`;
   const named = host === undefined || host === '' ? '' : `;host="${host.replace(/["\\]/g, '')}"`;
   return `${by}${named};proto=http`;
+}
+
+/** Neither a match by fields nor a pin may read what an untrusted peer says of its group. */
+function withoutGroup(raw: readonly string[], fields: ForwardPolicy['requestFields']): readonly string[] {
+  return raw.filter((_, i) => fields.roleOf(raw[i - (i % 2)]!) !== 'group');
 }
 
 function dropGroup(headers: string[], fields: ForwardPolicy['requestFields']): void {

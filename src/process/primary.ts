@@ -165,6 +165,7 @@ class Primary {
     this.#watch = watchConfig(configPath, {
       environment: this.#options.environment,
       knownHash: this.#reload.hash,
+      onError: (error) => logger.error({ err: error }, 'the configuration could not be reread'),
       onRead: (read) => {
         this.#reloading = this.#reloading.then(() => this.#onRead(read));
         return this.#reloading;

@@ -289,6 +289,7 @@ suite('Expect: 100-continue', () => {
       'POST /expects HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\nContent-Length: 0\r\n\r\n',
     );
     assert.equal(answer.status, 417);
+    assert.equal(answer.value('x-pointsman-reason'), 'expectation_failed');
     assert.equal(last('/expects'), undefined);
   });
 

@@ -176,6 +176,22 @@ suite('with trust.cidrs set', async () => {
     assert.deepEqual(fieldValues(rawHeaders, 'x-traffic-group'), []);
   });
 
+  test('what an untrusted peer says of its group is no field that a row could match either', async () => {
+    const byField = await startPointsman({
+      ...designTable(tracks),
+      trust: { cidrs: ['192.0.2.0/24'] },
+      routes: [
+        {
+          name: 'field',
+          match: { headers: { 'X-Traffic-Group': { present: true } } },
+          split: { internal: 1 },
+        },
+        { name: 'rest', split: { production: 1 } },
+      ],
+    });
+    assert.equal(await routeOf(['X-Traffic-Group', 'INTERNAL'], byField), 'rest');
+  });
+
   test('an ambiguous group of an untrusted peer is no reason to refuse it', async () => {
     const client = await RawClient.connect(guarded.trafficPort, { localAddress: '127.0.0.2' });
     const answer = await client
