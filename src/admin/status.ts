@@ -6,7 +6,7 @@ import {
   type HealthState,
   type ResolutionState,
 } from '../backends/endpoint.ts';
-import type { Config, RouteConfig } from '../config/schema.ts';
+import { type Config, formatUrl, type RouteConfig, serversOf } from '../config/schema.ts';
 import type { EventLoopReading } from '../observe/event-loop.ts';
 import type { LedgerTotals } from '../observe/totals.ts';
 import { type Latency, type RequestSums, TrafficSums } from './traffic-sums.ts';
@@ -160,8 +160,16 @@ export function buildStatus(input: StatusInput): StatusDocument {
       eventLoop: eventLoop ?? null,
     })),
     routes: config.routes.map((route) => routeReport(route, sums)),
-    backends: Object.entries(config.backends).map(([name, { url }]) =>
-      backendReport(name, `${url.scheme}://${url.authority}`, known.get(name), facts.now, sums),
+    backends: Object.entries(config.backends).map(([name, backend]) =>
+      backendReport(
+        name,
+        serversOf(backend)
+          .map(({ url }) => formatUrl(url))
+          .join(', '),
+        known.get(name),
+        facts.now,
+        sums,
+      ),
     ),
     failures: sums.failures,
     connections: { client: sums.clientConnections, tunnels: sums.tunnels },

@@ -1,13 +1,11 @@
 /** Where one backend's endpoints come from: one URL, the addresses of its host, and the checks of each. */
 
-import type { BackendConfig, HealthConfig } from '../config/schema.ts';
+import type { HealthConfig, ServerUrl } from '../config/schema.ts';
 import type { EndpointState, EndpointStatus, HealthState } from './endpoint.ts';
 import type { NameState } from './name-state.ts';
 import type { Probe } from './probe.ts';
 import type { SharedCheck, SharedChecks } from './shared-checks.ts';
 import type { SharedName, SharedNames } from './shared-names.ts';
-
-type Url = BackendConfig['url'];
 
 interface Endpoint {
   readonly address: string;
@@ -26,14 +24,14 @@ export interface Shared {
 
 export class BackendSource {
   readonly backend: string;
-  readonly url: Url;
+  readonly url: ServerUrl;
   readonly #shared: Shared;
   readonly #name: SharedName;
   #health: HealthConfig;
   /** By address. */
   #endpoints = new Map<string, Endpoint>();
 
-  constructor(backend: string, url: Url, health: HealthConfig, shared: Shared) {
+  constructor(backend: string, url: ServerUrl, health: HealthConfig, shared: Shared) {
     this.backend = backend;
     this.url = url;
     this.#health = health;
@@ -98,23 +96,34 @@ export class BackendSource {
   }
 
   endpoints(): EndpointState[] {
-    const { port } = this.url;
-    return [...this.#endpoints.values()].map((endpoint) => ({
-      address: endpoint.address,
-      port,
-      health: healthOf(endpoint),
-    }));
+    return [...this.#endpoints.values()].map((endpoint) => this.#state(endpoint));
   }
 
   statuses(): EndpointStatus[] {
-    const { port } = this.url;
-    return [...this.#endpoints.values()].map(({ address, check, since: cameIn }) => {
-      if (check === undefined) {
-        return { address, port, health: 'up', reason: 'checks are off', since: cameIn, checks: [] };
-      }
-      const { state, reason, since, checks } = check.loop.health;
-      return { address, port, health: state, reason, since, checks };
+    return [...this.#endpoints.values()].map((endpoint) => {
+      const state = this.#state(endpoint);
+      const { check, since: cameIn } = endpoint;
+      if (check === undefined) return { ...state, reason: 'checks are off', since: cameIn, checks: [] };
+      const { reason, since, checks } = check.loop.health;
+      return { ...state, reason, since, checks };
     });
+  }
+
+  #state(endpoint: Endpoint): EndpointState {
+    const { scheme, host, port, authority } = this.url;
+    return {
+      address: endpoint.address,
+      port,
+      scheme,
+      serverName: host,
+      authority,
+      health: healthOf(endpoint),
+      weight: 1,
+      tier: 0,
+      drained: false,
+      ejected: false,
+      warmingSince: 0,
+    };
   }
 
   #endpoint(address: string, former: Endpoint | undefined): Endpoint {

@@ -7,7 +7,22 @@ export type HealthState = 'unchecked' | 'up' | 'down';
 export interface EndpointState {
   readonly address: string;
   readonly port: number;
+  readonly scheme: 'http' | 'https';
+  /** Name in the certificate, for https. */
+  readonly serverName: string;
+  /** Host for requests that came without one. */
+  readonly authority: string;
   readonly health: HealthState;
+  /** Share among the endpoints of the backend, at least 1. */
+  readonly weight: number;
+  /** Endpoints of a tier are used only while none of a lower one is available (SRV priority, then `backup`). */
+  readonly tier: number;
+  /** By configuration or by hand: no new requests. */
+  readonly drained: boolean;
+  /** Traffic failed on it; no new requests until the ejection ends. */
+  readonly ejected: boolean;
+  /** Since when it ramps up after its return, epoch milliseconds; 0: it takes its full share. */
+  readonly warmingSince: number;
 }
 
 /** The endpoints of one backend: the whole list, which replaces the one before. */

@@ -4,11 +4,12 @@
  */
 
 import {
-  type BackendConfig,
   type Config,
   type HealthConfig,
   healthOf,
   type ResolverConfig,
+  type ServerUrl,
+  serversOf,
 } from '../config/schema.ts';
 import { BackendSource, type Shared } from './backend-source.ts';
 import type { CheckEdges } from './check-loop.ts';
@@ -95,7 +96,8 @@ export class BackendSupervisor {
     if (this.#closed) return Promise.resolve();
     if (this.#resolverSettings === '') this.#useResolver(config.resolver);
     const former = this.#takePrepared();
-    for (const [name, { url }] of Object.entries(config.backends)) {
+    for (const [name, backendConfig] of Object.entries(config.backends)) {
+      const { url } = serversOf(backendConfig)[0]!;
       const backend = this.#backends.get(name);
       if (backend !== undefined && sourcesOf(backend).some((source) => isSameTarget(source.url, url)))
         continue;
@@ -111,8 +113,8 @@ export class BackendSupervisor {
     if (this.#closed) return;
     this.#useResolver(config.resolver);
     const prepared = this.#takePrepared();
-    for (const [name, { url }] of Object.entries(config.backends)) {
-      this.#applyBackend(name, url, healthOf(config, name), prepared);
+    for (const [name, backendConfig] of Object.entries(config.backends)) {
+      this.#applyBackend(name, serversOf(backendConfig)[0]!.url, healthOf(config, name), prepared);
     }
     // Last: an upstream that another backend has taken over keeps its health.
     for (const source of prepared.values()) source.close();
@@ -188,7 +190,7 @@ export class BackendSupervisor {
   /** @param prepared loses the source that is taken */
   #applyBackend(
     name: string,
-    url: BackendConfig['url'],
+    url: ServerUrl,
     health: HealthConfig,
     prepared: Map<string, BackendSource>,
   ): void {
@@ -325,7 +327,7 @@ function namesOf(users: ReadonlySet<BackendSource>): string[] {
   return [...new Set([...users].map(({ backend }) => backend))];
 }
 
-function isSameTarget(a: BackendConfig['url'], b: BackendConfig['url']): boolean {
+function isSameTarget(a: ServerUrl, b: ServerUrl): boolean {
   return a.scheme === b.scheme && a.authority === b.authority && a.port === b.port;
 }
 
@@ -341,6 +343,6 @@ function canTakeOver(source: BackendSource, active: BackendSource): boolean {
  * Whether endpoints of the former URL can take requests until those of the new one are known: an endpoint of plain
  * http is an address and a port and nothing else; of https it is also the name in the certificate, which has changed.
  */
-function canServeOn(former: BackendConfig['url'], url: BackendConfig['url']): boolean {
+function canServeOn(former: ServerUrl, url: ServerUrl): boolean {
   return former.scheme === 'http' && url.scheme === 'http';
 }

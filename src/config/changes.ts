@@ -3,7 +3,7 @@ import { formatAddress } from './address.ts';
 import { schemasAt } from './json-schema.ts';
 import type { KeyPath } from './problems.ts';
 import { formatKeyPath, quote } from './problems.ts';
-import { type Config, RESTART_KEYS } from './schema.ts';
+import { type Config, formatUrl, RESTART_KEYS, serversOf } from './schema.ts';
 import { kindOf } from './type-words.ts';
 import { formatDuration, formatSize } from './units.ts';
 
@@ -49,7 +49,9 @@ function treeOf(config: Config): Tree {
     admin: formatAddress(config.admin),
     backends: mapValues(config.backends, (backend) => ({
       ...backend,
-      url: `${backend.url.scheme}://${backend.url.authority}`,
+      url: serversOf(backend)
+        .map(({ url }) => formatUrl(url))
+        .join(', '),
     })),
     routes: Object.fromEntries(config.routes.map(({ name, ...route }) => [name, route])),
   };

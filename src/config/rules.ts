@@ -57,6 +57,7 @@ class Rules {
 
   check(): Fault[] {
     this.#counts();
+    this.#upstreams();
     this.#routes();
     this.#stores();
     this.#addresses();
@@ -82,6 +83,23 @@ class Rules {
     const pins = this.#root.entries.get('pins');
     if (pins !== undefined && (this.#pins?.size ?? 0) > MAX_PINS) {
       this.#fault({ offset: pins.keyOffset }, ['pins'], `must name at most ${MAX_PINS} pins`);
+    }
+  }
+
+  #upstreams(): void {
+    for (const [name, { keyOffset, value }] of mapOf(childOf(this.#root, 'backends'))?.entries ?? []) {
+      const backend = mapOf(value);
+      if (backend === undefined) continue;
+      const here = ['backends', name];
+      const hasUrl = backend.entries.has('url');
+      const servers = backend.entries.get('servers');
+      if (!hasUrl && servers === undefined) {
+        const message = 'does not say where it is; give it a url, such as http://my-service:8080';
+        this.#fault({ offset: keyOffset }, here, message);
+      } else if (hasUrl && servers !== undefined) {
+        const message = 'stands beside url; give one of them, and put the url into the list';
+        this.#fault({ offset: servers.keyOffset }, [...here, 'servers'], message);
+      }
     }
   }
 

@@ -235,7 +235,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
     endpoint.cells.requests.value++;
     upstream.cells.inFlight.value++;
     const headers = this.#head.upstreamHeaders;
-    if (headers[1] === '') headers[1] = upstream.config.url.authority;
+    if (headers[1] === '') headers[1] = endpoint.authority;
     const body = this.#body;
     connection.client.dispatch(
       {

@@ -201,9 +201,8 @@ class Tunnel implements Timed {
     endpoint.cells.requests.value++;
     const { timeouts } = this.#snapshot.table.config;
     const startedAt = this.#forwarder.edges.now();
-    const { scheme } = upstream;
-    const { address, port } = endpoint;
-    const socket = connectEndpoint({ scheme, address, port, serverName: upstream.config.url.host });
+    const { scheme, address, port, serverName } = endpoint;
+    const socket = connectEndpoint({ scheme, address, port, serverName });
     this.#upstream = socket;
     const timer = setTimeout(() => socket.destroy(new Error('timed out')), timeouts.connect);
     const onError = (error: Error) => {
@@ -281,7 +280,7 @@ class Tunnel implements Timed {
     request.path = this.#head.facts.path;
     for (const name of request.getHeaderNames()) request.removeHeader(name);
     const { upstreamHeaders } = this.#head;
-    const authority = this.#live!.upstreams[this.#index]!.config.url.authority;
+    const { authority } = this.#endpoint!;
     for (let i = 0; i < upstreamHeaders.length; i += 2) {
       const name = upstreamHeaders[i]!;
       const value = upstreamHeaders[i + 1]!;

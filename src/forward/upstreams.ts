@@ -1,5 +1,10 @@
 /** The endpoints as the forwarding side sees them: their pools, load and health, kept across reloads. */
-import { type BackendEndpoints, endpointLabel, type HealthState } from '../backends/endpoint.ts';
+import {
+  type BackendEndpoints,
+  type EndpointState,
+  endpointLabel,
+  type HealthState,
+} from '../backends/endpoint.ts';
 import type { BackendConfig, Config } from '../config/schema.ts';
 import type { BackendCells, EndpointCells, TrafficMetrics } from '../observe/traffic-metrics.ts';
 import type { Backend, RoutingTable } from '../routing/table.ts';
@@ -7,8 +12,13 @@ import { EndpointPool, type PoolOptions } from './endpoint-pool.ts';
 
 export interface Endpoint {
   readonly label: string;
+  readonly scheme: 'http' | 'https';
   readonly address: string;
   readonly port: number;
+  /** Name in the certificate, for https. */
+  readonly serverName: string;
+  /** Host for requests that came without one. */
+  readonly authority: string;
   readonly pool: EndpointPool;
   readonly cells: EndpointCells;
   health: HealthState;
@@ -16,10 +26,9 @@ export interface Endpoint {
   inFlight: number;
 }
 
-/** One backend of the table; the same object as long as name and scheme stay. */
+/** One backend of the table; the same object as long as its name stays. */
 export class Upstream {
   readonly name: string;
-  readonly scheme: 'http' | 'https';
   config: BackendConfig;
   cells: BackendCells;
   /** Counter for round robin; starts anywhere, so that many proxies do not begin with the same endpoint. */
@@ -30,7 +39,6 @@ export class Upstream {
 
   constructor(backend: Backend, cells: BackendCells) {
     this.name = backend.name;
-    this.scheme = backend.config.url.scheme;
     this.config = backend.config;
     this.cells = cells;
   }
@@ -50,20 +58,21 @@ export class Upstream {
   }
 
   /** Replaces the list; endpoints that stay keep pool and load, those that leave drain. */
-  update(
-    states: BackendEndpoints['endpoints'],
-    create: (address: string, port: number, health: HealthState) => Endpoint,
-  ): void {
+  update(states: BackendEndpoints['endpoints'], create: (state: EndpointState) => Endpoint): void {
     const next = new Map<string, Endpoint>();
-    for (const { address, port, health } of states) {
-      const label = endpointLabel(address, port);
-      const endpoint = this.#endpoints.get(label) ?? create(address, port, health);
+    for (const state of states) {
+      const { health } = state;
+      const label = endpointLabel(state.address, state.port);
+      const known = this.#endpoints.get(label);
+      const endpoint = known !== undefined && isSamePeer(known, state) ? known : create(state);
       // What stays open to a dead endpoint would fail the first requests after its return.
       if (health === 'down' && endpoint.health !== 'down') endpoint.pool.closeIdle();
       endpoint.health = health;
       next.set(label, endpoint);
     }
-    for (const [label, endpoint] of this.#endpoints) if (!next.has(label)) endpoint.pool.drain();
+    for (const [label, endpoint] of this.#endpoints) {
+      if (next.get(label) !== endpoint) endpoint.pool.drain();
+    }
     this.#endpoints = next;
     const up = [...next.values()].filter((endpoint) => endpoint.health === 'up');
     this.usable = up.length > 0 ? up : [...next.values()].filter(({ health }) => health === 'unchecked');
@@ -91,14 +100,8 @@ export class Upstreams {
     const next = new Map<string, Upstream>();
     const list = table.backends.map((backend) => {
       const cells = this.#metrics.backendCells(backend.name);
-      const existing = this.#byName.get(backend.name);
-      const upstream =
-        existing !== undefined && existing.scheme === backend.config.url.scheme
-          ? existing
-          : new Upstream(backend, cells);
-      upstream.reconfigure(backend, cells, (endpoint) =>
-        poolOptions(table.config, backend.config, endpoint.address, endpoint.port),
-      );
+      const upstream = this.#byName.get(backend.name) ?? new Upstream(backend, cells);
+      upstream.reconfigure(backend, cells, (endpoint) => poolOptions(table.config, backend.config, endpoint));
       next.set(backend.name, upstream);
       return upstream;
     });
@@ -110,9 +113,7 @@ export class Upstreams {
   update(config: Config, endpoints: readonly BackendEndpoints[]): void {
     for (const { backend, endpoints: states } of endpoints) {
       const upstream = this.#byName.get(backend);
-      upstream?.update(states, (address, port, health) =>
-        this.#createEndpoint(config, upstream, address, port, health),
-      );
+      upstream?.update(states, (state) => this.#createEndpoint(config, upstream, state));
     }
   }
 
@@ -129,15 +130,10 @@ export class Upstreams {
     for (const upstream of this.#byName.values()) upstream.drain();
   }
 
-  #createEndpoint(
-    config: Config,
-    upstream: Upstream,
-    address: string,
-    port: number,
-    health: HealthState,
-  ): Endpoint {
+  #createEndpoint(config: Config, upstream: Upstream, state: EndpointState): Endpoint {
+    const { scheme, address, port, serverName, authority, health } = state;
     const label = endpointLabel(address, port);
-    const options = poolOptions(config, upstream.config, address, port);
+    const options = poolOptions(config, upstream.config, state);
     const events = {
       onOpened: () => {
         upstream.cells.connects.value++;
@@ -149,8 +145,11 @@ export class Upstreams {
     };
     return {
       label,
+      scheme,
       address,
       port,
+      serverName,
+      authority,
       pool: new EndpointPool(options, events, this.#now),
       cells: this.#metrics.endpointCells(upstream.name, label),
       health,
@@ -159,12 +158,20 @@ export class Upstreams {
   }
 }
 
-function poolOptions(config: Config, backend: BackendConfig, address: string, port: number): PoolOptions {
+/** Another scheme or name in the certificate is another peer, though address and port are the same. */
+function isSamePeer(endpoint: Endpoint, { scheme, serverName }: EndpointState): boolean {
+  return endpoint.scheme === scheme && (scheme === 'http' || endpoint.serverName === serverName);
+}
+
+type ConnectFacts = Pick<EndpointState, 'scheme' | 'address' | 'port' | 'serverName'>;
+
+function poolOptions(config: Config, backend: BackendConfig, connect: ConnectFacts): PoolOptions {
+  const { scheme, address, port, serverName } = connect;
   return {
-    scheme: backend.url.scheme,
+    scheme,
     address,
     port,
-    serverName: backend.url.host,
+    serverName,
     connectTimeout: config.timeouts.connect,
     keepAlive: backend.keepAlive,
     maxAge: backend.maxConnectionAge,

@@ -1,4 +1,5 @@
 /** The decision on a request in words and as data, by the very steps that traffic runs through. */
+import { formatUrl, serversOf } from '../config/schema.ts';
 import { identifyUser } from '../pinning/identity.ts';
 import { BUCKETS, type BucketRange } from './bucket.ts';
 import { type Decision, decide } from './decide.ts';
@@ -49,7 +50,9 @@ export function explainRequest(table: RoutingTable, facts: RequestFacts, user?: 
   const target = backend === null ? undefined : table.config.backends[backend];
   if (target !== undefined) {
     reasons.push(
-      `endpoint: one of those that ${target.url.host} resolves to and that are healthy, by ${target.balance}`,
+      `endpoint: one of those that ${serversOf(target)
+        .map(({ url }) => url.host)
+        .join(' and ')} resolves to and that are healthy, by ${target.balance}`,
     );
   }
   return {
@@ -60,7 +63,12 @@ export function explainRequest(table: RoutingTable, facts: RequestFacts, user?: 
     endpoint:
       target === undefined
         ? null
-        : { url: `${target.url.scheme}://${target.url.authority}`, balance: target.balance },
+        : {
+            url: serversOf(target)
+              .map(({ url }) => formatUrl(url))
+              .join(', '),
+            balance: target.balance,
+          },
     reasons,
   };
 }

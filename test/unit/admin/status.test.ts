@@ -5,6 +5,7 @@ import type { BackendStatus } from '../../../src/backends/endpoint.ts';
 import { configSchema } from '../../../src/config/schema.ts';
 import { Ledger } from '../../../src/observe/ledger.ts';
 import { NO_LABEL, TrafficMetrics } from '../../../src/observe/traffic-metrics.ts';
+import { endpointStatus } from '../../support/endpoint-state.ts';
 
 const config = configSchema.parse({
   service: 'shop',
@@ -28,15 +29,14 @@ const backends: BackendStatus[] = [
     name: 'production',
     resolution: { state: 'resolved', reason: '2 addresses', since: 1_000, answeredAt: 2_000, ttlMs: 5_000 },
     endpoints: [
-      { address: '10.0.0.1', port: 8080, health: 'up', reason: 'connected', since: 1_500, checks: [] },
-      {
+      endpointStatus({ address: '10.0.0.1', port: 8080, reason: 'connected', since: 1_500 }),
+      endpointStatus({
         address: 'fd00::1',
         port: 8080,
         health: 'down',
         reason: 'connection refused',
         since: 1_600,
-        checks: [],
-      },
+      }),
     ],
   },
 ];

@@ -87,7 +87,17 @@ const SCHEMA: readonly Case[] = [
   [
     'a missing url',
     'backends:\n  a: {}\nroutes: [ { name: all, split: { a: 1 } } ]\n',
-    '2:3: backends.a.url: is missing; it must be a URL such as http://HOST:PORT',
+    '2:3: backends.a: does not say where it is; give it a url, such as http://my-service:8080',
+  ],
+  [
+    'a url beside servers',
+    'backends:\n  a: { url: http://a, servers: [ { url: http://b } ] }\nroutes: [ { name: all, split: { a: 1 } } ]\n',
+    '2:22: backends.a.servers: stands beside url; give one of them, and put the url into the list',
+  ],
+  [
+    'a SRV name with a port',
+    'backends:\n  a: { url: dns+srv://_http._tcp.a:80 }\nroutes: [ { name: all, split: { a: 1 } } ]\n',
+    '2:13: backends.a.url: "dns+srv://_http._tcp.a:80" has a port or an address; a SRV record has a name and tells the port itself',
   ],
   [
     'a map without value',

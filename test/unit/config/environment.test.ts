@@ -131,7 +131,7 @@ suite('types', () => {
         'routes: [ { name: all, match: { headers: { X: ${H:-a, [b]: c # d} } }, split: { a: 1 } }, { name: ${N}, split: { a: ${W:-5} } } ]\n',
       { P: '7', N: 'rest' },
     );
-    assert.equal(config.backends['a']?.url.authority, 'a:8080');
+    assert.equal(config.backends['a']?.url?.authority, 'a:8080');
     assert.equal(config.backends['a']?.maxPending, 7);
     assert.equal(config.routes[0]?.match?.headers?.['X'], 'a, [b]: c # d');
     assert.deepEqual([config.routes[1]?.name, config.routes[1]?.split], ['rest', { a: 5 }]);

@@ -47,7 +47,6 @@ suite('the JSON Schema', () => {
       { routes: [{ name: 'all', split: { a: -1 } }] },
       { routes: [{ split: { a: 1 } }] },
       { backends: { 'a b': { url: 'http://a' } } },
-      { backends: { a: {} } },
       { backends: { a: { url: 'http://a/path' } } },
       { pins: { u: { by: [{ heder: 'X' }] } } },
       { log: { level: 'loud' } },
@@ -106,7 +105,7 @@ suite('the reference table', () => {
       '| `health.interval` | duration | `2s` | Between two checks of one endpoint. |',
     );
     assert.match(row('workers')!, /\| integer 1–256 or `auto` \| `1` \|/);
-    assert.match(row('backends.<name>.url')!, /\| URL \| \*\*required\*\* \|/);
+    assert.match(row('backends.<name>.servers[].url')!, /\| URL \| \*\*required\*\* \|/);
     assert.match(row('pins.<name>.by[].cookie')!, /\| text \| \*\*one of these\*\* \|/);
   });
 

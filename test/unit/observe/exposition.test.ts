@@ -6,6 +6,7 @@ import { BOUNDARIES_MS } from '../../../src/observe/histogram.ts';
 import { Ledger } from '../../../src/observe/ledger.ts';
 import { ProcessMetrics } from '../../../src/observe/process-metrics.ts';
 import { TrafficMetrics } from '../../../src/observe/traffic-metrics.ts';
+import { endpointStatus } from '../../support/endpoint-state.ts';
 import { parseExposition } from './fixtures/exposition-parser.ts';
 
 const bare = new Exposition({ processDefaults: false });
@@ -52,7 +53,7 @@ test('every metric of the data path and of the primary is exposed in valid text'
     {
       name: 'canary',
       resolution: { state: 'resolved', reason: '', since: 0, answeredAt: 0, ttlMs: 1 },
-      endpoints: [{ address: '10.0.0.1', port: 80, health: 'up', reason: '', since: 0, checks: [] }],
+      endpoints: [endpointStatus({ address: '10.0.0.1', port: 80 })],
     },
   ]);
   const families = await scrape(ledger);

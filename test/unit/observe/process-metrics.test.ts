@@ -4,6 +4,7 @@ import type { BackendStatus, HealthState, ResolutionState } from '../../../src/b
 import { Ledger } from '../../../src/observe/ledger.ts';
 import { ProcessMetrics } from '../../../src/observe/process-metrics.ts';
 import { familyOf, type ValueSeries } from '../../../src/observe/totals.ts';
+import { endpointStatus } from '../../support/endpoint-state.ts';
 
 function setUp() {
   const ledger = new Ledger();
@@ -19,10 +20,9 @@ function backend(name: string, state: ResolutionState, ...healths: HealthState[]
   return {
     name,
     resolution: { state, reason: '', since: 0, answeredAt: undefined, ttlMs: undefined },
-    endpoints: healths.map((health, i) => ({
-      ...{ address: i === 0 ? 'fd00::1' : `10.0.0.${i}`, port: 80, health },
-      ...{ reason: '', since: 0, checks: [] },
-    })),
+    endpoints: healths.map((health, i) =>
+      endpointStatus({ address: i === 0 ? 'fd00::1' : `10.0.0.${i}`, port: 80, health }),
+    ),
   };
 }
 

@@ -5,6 +5,7 @@ import { runInNewContext } from 'node:vm';
 import { configSchema } from '../../../src/config/schema.ts';
 import { createLogger } from '../../../src/observe/log.ts';
 import { Forwarding } from '../../../src/process/forwarding.ts';
+import { endpointState } from '../../support/endpoint-state.ts';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
@@ -20,7 +21,7 @@ function configWith(weight: number) {
 test('a reload leaves nothing of the table before behind', () => {
   const endpoints = ['a', 'b'].map((backend) => ({
     backend,
-    endpoints: [{ address: '127.0.0.1', port: 9, health: 'up' as const }],
+    endpoints: [endpointState({ address: '127.0.0.1', port: 9 })],
   }));
   const forwarding = new Forwarding({
     config: configWith(5),
