@@ -92,7 +92,7 @@ const SCHEMA: readonly Case[] = [
   [
     'a url beside servers',
     'backends:\n  a: { url: http://a, servers: [ { url: http://b } ] }\nroutes: [ { name: all, split: { a: 1 } } ]\n',
-    '2:22: backends.a.servers: stands beside url; give one of them, and put the url into the list',
+    '2:23: backends.a.servers: stands beside url; give one of them, and put the url into the list',
   ],
   [
     'a SRV name with a port',
