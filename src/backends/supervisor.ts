@@ -16,6 +16,7 @@ import type { CheckEdges } from './check-loop.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { BackendEndpoints, BackendStatus, HealthState, ResolutionState } from './endpoint.ts';
 import { isDecided } from './name-state.ts';
+import type { OutlierCause } from './outlier.ts';
 import { probe } from './probe.ts';
 import { DnsResolver, type NameResolver } from './resolver.ts';
 import { type CheckReport, SharedChecks } from './shared-checks.ts';
@@ -146,6 +147,14 @@ export class BackendSupervisor {
   reportFailure(backend: string, address: string, port: number): void {
     const active = this.#backends.get(backend)?.active;
     if (active !== undefined && active.url.port === port) active.reportFailure(address);
+  }
+
+  /**
+   * As many requests in a row as the configuration says have failed on an endpoint in one worker. It is ejected, within
+   * the bounds of `outlier`; one that is ejected already, or is no endpoint of the backend, stays as it is.
+   */
+  reportOutlier(backend: string, address: string, port: number, _cause: OutlierCause): void {
+    this.reportFailure(backend, address, port);
   }
 
   /** Asks for every name and checks every endpoint now. */
