@@ -146,18 +146,29 @@ function schemaPath(path: readonly string[]): KeyPath {
   return path[0] === 'routes' && path.length > 1 ? ['routes', 0, ...path.slice(2)] : path;
 }
 
+const REDIS_SECRETS: ReadonlySet<string> = new Set(['username', 'password', 'sentinelPassword', 'keySecret']);
+
 function masked(path: readonly string[], value: unknown): unknown {
   if (value === undefined) return undefined;
   const [first, , third, fourth] = path;
   if (first === 'redis') {
     if (path.length === 1 && isTree(value))
       return mapValues(value, (inner, key) => masked(['redis', key], inner));
-    return path[1] === 'url' && typeof value === 'string' ? maskedUrl(value) : value;
+    if (path[1] === 'url' && typeof value === 'string') return maskedUrl(value);
+    return path.length === 2 && REDIS_SECRETS.has(path[1]!) ? HIDDEN : value;
   }
   // Fields that a request must have are at times tokens, and a salt decides who is in the canary.
-  if (first === 'pins' && third === 'salt') return HIDDEN;
-  if (first === 'pins' && path.length === 2 && isTree(value) && value['salt'] !== undefined) {
-    return { ...value, salt: HIDDEN };
+  if (first === 'pins' && (third === 'salt' || fourth === 'keys')) return HIDDEN;
+  if (first === 'pins' && path.length === 3 && third === 'issueCookie' && isTree(value)) {
+    return { ...value, keys: HIDDEN };
+  }
+  if (first === 'pins' && path.length === 2 && isTree(value)) {
+    const { salt, issueCookie, ...pin } = value;
+    return {
+      ...pin,
+      ...(salt === undefined ? {} : { salt: HIDDEN }),
+      ...(isTree(issueCookie) ? { issueCookie: { ...issueCookie, keys: HIDDEN } } : {}),
+    };
   }
   if (first === 'routes' && third === 'match' && fourth === 'headers') return HIDDEN;
   if (first === 'routes' && path.length === 2 && isTree(value) && isTree(value['match'])) {

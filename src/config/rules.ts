@@ -11,6 +11,7 @@ import {
   type LocatedScalar,
 } from './located.ts';
 import { suggestion } from './nearest.ts';
+import { pinRuleFaults } from './pin-rules.ts';
 import { type Fault, type KeyPath, quote } from './problems.ts';
 import { RegexBudget } from './regex-budget.ts';
 import { parseDuration } from './units.ts';
@@ -63,6 +64,7 @@ class Rules {
     this.#addresses();
     this.#fields();
     this.#timeToLive();
+    this.#faults.push(...pinRuleFaults(this.#root));
     return this.#faults;
   }
 

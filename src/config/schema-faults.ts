@@ -9,7 +9,10 @@ import { expectedWords, kindOf, orList } from './type-words.ts';
 type Issue = z.core.$ZodIssue;
 
 /** Values there that may hold a password, which is never shown. */
-const SECRET_PATHS: readonly string[] = ['redis.url'];
+const SECRET_PATHS: readonly RegExp[] = [
+  /^redis\.(?:url|username|password|sentinelPassword|keySecret)$/,
+  /^pins\.[^.]+\.issueCookie\.keys\.\d+$/,
+];
 
 export function schemaFaults(issues: readonly Issue[], root: LocatedNode): Fault[] {
   return issues.flatMap((issue) => faultsOf(issue, issue.path as KeyPath, root));
@@ -95,7 +98,7 @@ function bound(origin: string, words: string, limit: number, node: LocatedNode |
 /** `"5x" is not a duration; …` */
 function withValue(message: string, path: KeyPath, node: LocatedNode | undefined): string {
   if (!/^(?:is|has) /.test(message) || node?.kind !== 'scalar') return message;
-  if (SECRET_PATHS.includes(path.join('.'))) return `the value ${message}`;
+  if (SECRET_PATHS.some((secret) => secret.test(path.join('.')))) return `the value ${message}`;
   // A password that somebody wrote into a URL is not repeated in logs.
   const shown = quote(node.written.replace(/\/\/[^/@]*@/, '//***@'));
   return node.variables.length === 0
