@@ -22,6 +22,10 @@ const COMMANDS: Readonly<
     summary: 'print the JSON Schema of the configuration',
     load: async () => (await import('./commands/schema.ts')).schema,
   },
+  stage: {
+    summary: 'move builds through the stages of a pipeline, every change a commit',
+    load: async () => (await import('./commands/stage.ts')).stage,
+  },
   demo: {
     summary: 'show it at work with four upstreams of its own',
     load: async () => (await import('./commands/demo.ts')).demo,
