@@ -9,6 +9,7 @@ import {
 import { type Config, formatUrl, type RouteConfig, serversOf } from '../config/schema.ts';
 import type { EventLoopReading } from '../observe/event-loop.ts';
 import type { LedgerTotals } from '../observe/totals.ts';
+import type { LinkState } from '../pinning/redis-link.ts';
 import { type Latency, type RequestSums, TrafficSums } from './traffic-sums.ts';
 
 export type { Latency } from './traffic-sums.ts';
@@ -29,6 +30,8 @@ export interface WorkerFacts {
   readonly restarts: number;
   /** Undefined until the worker has told. */
   readonly eventLoop: EventLoopReading | undefined;
+  /** Of Redis as pins use it; undefined when none does, or the worker has not told. */
+  readonly pinStore?: LinkState | undefined;
 }
 
 /** What the process knows besides tables and counters; times are epoch milliseconds. */
@@ -132,6 +135,8 @@ export interface StatusDocument {
     state: string;
     restarts: number;
     eventLoop: EventLoopReading | null;
+    /** The circuit before Redis; null when no pin uses it. */
+    pinStore: { state: LinkState['state']; reason: string; since: string } | null;
   }[];
   readonly routes: readonly RouteReport[];
   readonly backends: readonly BackendReport[];
@@ -152,12 +157,13 @@ export function buildStatus(input: StatusInput): StatusDocument {
     uptimeSeconds: secondsBetween(facts.startedAt, facts.now),
     ready: { ok: facts.ready.ok, reasons: [...facts.ready.reasons] },
     config: configReport(facts),
-    workers: facts.workers.map(({ id, pid, state, restarts, eventLoop }) => ({
+    workers: facts.workers.map(({ id, pid, state, restarts, eventLoop, pinStore }) => ({
       id,
       pid,
       state,
       restarts,
       eventLoop: eventLoop ?? null,
+      pinStore: pinStore === undefined ? null : { ...pinStore, since: iso(pinStore.since) },
     })),
     routes: config.routes.map((route) => routeReport(route, sums)),
     backends: Object.entries(config.backends).map(([name, backend]) =>

@@ -10,7 +10,8 @@ export function pinRuleFaults(root: LocatedNode): Fault[] {
 
 function redisFaults(root: LocatedNode): Fault[] {
   const url = scalar(childOf(childOf(root, 'redis'), 'url'));
-  if (url === undefined || typeof url.value !== 'string' || !/^rediss?(\+\w+)?:\/\//.test(url.value)) return [];
+  if (url === undefined || typeof url.value !== 'string' || !/^rediss?(\+\w+)?:\/\//.test(url.value))
+    return [];
   const address = parseRedisUrl(url.value);
   return typeof address === 'string' ? [fault(url, ['redis', 'url'], address)] : [];
 }
@@ -55,7 +56,9 @@ function attributeFaults(cookie: LocatedNode, here: KeyPath): Fault[] {
   const path = scalar(childOf(cookie, 'path'));
   const insecure = secure?.value === false;
   if (insecure && sameSite?.value === 'None') {
-    faults.push(fault(secure, [...here, 'secure'], 'browsers refuse a cookie with SameSite=None without Secure'));
+    faults.push(
+      fault(secure, [...here, 'secure'], 'browsers refuse a cookie with SameSite=None without Secure'),
+    );
   }
   if (typeof name?.value !== 'string') return faults;
   const prefix = /^__(?:Host|Secure)-/i.exec(name.value)?.[0];
@@ -86,7 +89,8 @@ function rollbackFaults(root: LocatedNode): Fault[] {
       faults.push({ offset: keyOffset, path: [...here, backend], message });
     }
     const left = [...split.entries].filter(
-      ([backend, { value }]) => !rollback.entries.has(backend) && (value.kind !== 'scalar' || value.value !== 0),
+      ([backend, { value }]) =>
+        !rollback.entries.has(backend) && (value.kind !== 'scalar' || value.value !== 0),
     );
     if (left.length === 0 && rollback.entries.size > 0) {
       const message = 'takes every backend with a weight away from new users; leave one of them out';

@@ -16,7 +16,8 @@ export interface RedisAddress {
 }
 
 const URL_SHAPE = /^redis(s?)(?:\+(sentinel|cluster))?:\/\/(?:([^@/]*)@)?([^@/?#]*)(\/[^?#]*)?([?#].*)?$/s;
-const HOST = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}))|([0-9]{1,3}(?:\.[0-9]{1,3}){3}))$/;
+const HOST =
+  /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}))|([0-9]{1,3}(?:\.[0-9]{1,3}){3}))$/;
 const MAX_NODES = 64;
 
 /** A string says what is wrong, without any part of the URL. */
@@ -26,7 +27,8 @@ export function parseRedisUrl(url: string): RedisAddress | string {
     return 'is not a Redis URL: between :// and the path there is more than one @, or a /; write such characters of a password as %40 and %2F';
   }
   const [, s, mode, userinfo, authority, path = '', rest] = match;
-  if (rest !== undefined) return 'must have no query or fragment; settings have keys of their own under redis';
+  if (rest !== undefined)
+    return 'must have no query or fragment; settings have keys of their own under redis';
   const kind = mode === 'sentinel' || mode === 'cluster' ? mode : 'single';
   const credentials = readCredentials(userinfo);
   if (typeof credentials === 'string') return credentials;

@@ -18,7 +18,7 @@ import type { Timed } from './deadlines.ts';
 import type { UpstreamConnection, Waiter } from './endpoint-pool.ts';
 import type { Forwarder, LiveRoute, Snapshot } from './forwarder.ts';
 import type { Peer, UnderWay } from './peer.ts';
-import { decidePinned } from './pinned-decision.ts';
+import { decidePinned, mustStay, refusalOf } from './pinned-decision.ts';
 import { FAILURES, type FailureReason } from './reasons.ts';
 import { type BodyOwner, RequestBody } from './request-body.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
@@ -75,6 +75,8 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
   #phase: Phase = 'deciding';
   #live: LiveRoute | undefined = undefined;
   #user: string | undefined = undefined;
+  /** For the response: the cookie that its user will be known by. */
+  #setCookie: string | undefined = undefined;
   #decision: Decision | undefined = undefined;
   /** Index in the split of the backend that serves; -1 before one is chosen. */
   #index = -1;
@@ -157,8 +159,16 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
       this.#begin(decide(live.route, undefined, undefined, live.usable, live.rotation));
       return;
     }
-    this.#user = identifyUser(pin, facts.rawHeaders);
-    decidePinned(live, this.#user, (decision) => {
+    const { address, trusted } = this.#peer;
+    this.#user = identifyUser(pin, facts.rawHeaders, address, trusted);
+    let fresh = false;
+    if (this.#user === undefined && pin.cookie !== undefined) {
+      const known = pin.cookie.identify(facts.rawHeaders);
+      this.#user = known.user;
+      this.#setCookie = known.setCookie;
+      fresh = known.fresh;
+    }
+    decidePinned(live, this.#user, fresh, (decision) => {
       if (this.#phase === 'deciding') this.#begin(decision);
     });
   }
@@ -167,8 +177,9 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
 
   #begin(decision: Decision): void {
     this.#decision = decision;
-    if (decision.index === -1) {
-      this.fail('no_endpoint');
+    const refusal = refusalOf(this.#live!, this.#user, decision);
+    if (refusal !== undefined) {
+      this.fail(refusal);
       return;
     }
     if (decision.wanted !== -1 && decision.wanted !== decision.index) {
@@ -297,6 +308,8 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
       if (http11) client.inform(status, head);
       return;
     }
+    // In front, since Content-Length must be the last field.
+    if (this.#setCookie !== undefined) head.headers.unshift('Set-Cookie', this.#setCookie);
     const now = this.#forwarder.edges.now();
     this.#responseMs = now - this.#sentAt;
     this.#phase = 'responding';
@@ -390,7 +403,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
     this.#tried.push(this.#endpoint!);
     const live = this.#live!;
     const index = redispatch(live, this.#index, this.#tried, this.#forwarder.edges.random());
-    if (index === -1) {
+    if (index === -1 || (index !== this.#index && mustStay(live, this.#user))) {
       this.#attempt(this.#index, true);
       return;
     }

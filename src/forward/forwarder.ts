@@ -54,9 +54,10 @@ export interface LiveRoute {
   readonly usable: (index: number) => boolean;
 }
 
-/** Lookups by result: the request names no user, the store knew, the hash decided. */
+/** Lookups by result: no user, one that a cookie was just issued for, the store knew, the hash decided. */
 export interface PinCells {
   readonly anonymous: Cell;
+  readonly issued: Cell;
   readonly remembered: Cell;
   readonly hash: Cell;
 }
@@ -160,6 +161,7 @@ function makeLive(
         ? undefined
         : {
             anonymous: metrics.pins(pin.name, 'anonymous'),
+            issued: metrics.pins(pin.name, 'issued'),
             remembered: metrics.pins(pin.name, 'remembered'),
             hash: metrics.pins(pin.name, 'hash'),
           },

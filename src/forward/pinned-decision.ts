@@ -3,12 +3,15 @@ import { type Decision, decide } from '../routing/decide.ts';
 import type { LiveRoute } from './forwarder.ts';
 
 /**
- * @param user undefined when the request names none: then the weights decide
- * @param done called exactly once, at once or within the deadline of the store
+ * @param user  undefined when the request names none: then the weights decide
+ * @param fresh the id was drawn for this request. The hash decides, and the store is told when the client comes back
+ *              with it: clients that keep no cookies would fill it with users that never return
+ * @param done  called exactly once, at once or within the deadline of the store
  */
 export function decidePinned(
   live: LiveRoute,
   user: string | undefined,
+  fresh: boolean,
   done: (decision: Decision) => void,
 ): void {
   const { route, usable, rotation, pinStore } = live;
@@ -20,8 +23,9 @@ export function decidePinned(
   }
   const remembered = pinStore?.recall(user);
   const decision = decide(route, user, remembered, usable, rotation);
-  (decision.source === 'pin' ? cells.remembered : cells.hash).value++;
-  if (pinStore === undefined || decision.source === 'pin' || decision.wanted === -1) {
+  if (fresh) cells.issued.value++;
+  else (decision.source === 'pin' ? cells.remembered : cells.hash).value++;
+  if (pinStore === undefined || fresh || decision.source === 'pin' || decision.wanted === -1) {
     done(decision);
     return;
   }
@@ -42,4 +46,20 @@ export function decidePinned(
     if (theirs.source !== 'pin') pinStore.rewrite(user, own);
     done(theirs);
   });
+}
+
+/** Whether the request must not be served by another backend than its user's. */
+export function mustStay(live: LiveRoute, user: string | undefined): boolean {
+  return user !== undefined && live.route.pin?.config.onUnavailable === 'fail';
+}
+
+/** Why a decision cannot be carried out; undefined when it can. */
+export function refusalOf(
+  live: LiveRoute,
+  user: string | undefined,
+  { index, wanted }: Decision,
+): 'no_endpoint' | 'pinned_backend_down' | undefined {
+  if (index === wanted && index !== -1) return undefined;
+  if (wanted !== -1 && mustStay(live, user)) return 'pinned_backend_down';
+  return index === -1 ? 'no_endpoint' : undefined;
 }

@@ -42,6 +42,11 @@ export const FAILURES = {
   },
   head_too_large: { status: 431, termination: 'PR', message: 'The request head is too large.' },
   no_endpoint: { status: 503, termination: 'SC', message: 'No upstream is available for this request.' },
+  pinned_backend_down: {
+    status: 503,
+    termination: 'SC',
+    message: 'The upstream that keeps this user is not available.',
+  },
   connect_failed: { status: 503, termination: 'SC', message: 'No connection to the upstream could be made.' },
   connect_timeout: {
     status: 503,

@@ -18,7 +18,7 @@ import { describeRequest, reached, startRecord } from './access-record.ts';
 import type { Timed } from './deadlines.ts';
 import type { Forwarder, LiveRoute, Snapshot } from './forwarder.ts';
 import type { Peer } from './peer.ts';
-import { decidePinned } from './pinned-decision.ts';
+import { decidePinned, mustStay, refusalOf } from './pinned-decision.ts';
 import { rawAnswer } from './raw-answer.ts';
 import { FAILURES, type FailureReason } from './reasons.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
@@ -116,6 +116,7 @@ class Tunnel implements Timed {
   #responseMs = -1;
   #dispatchedAt = -1;
   #user: string | undefined;
+  #setCookie: string | undefined;
   #decision: Decision | undefined;
   #ended = false;
 
@@ -164,8 +165,17 @@ class Tunnel implements Timed {
       this.#begin(decide(live.route, undefined, undefined, live.usable, live.rotation));
       return;
     }
-    this.#user = identifyUser(live.route.pin, facts.rawHeaders);
-    decidePinned(live, this.#user, (decision) => this.#begin(decision));
+    const { pin } = live.route;
+    const { address, trusted } = this.#peer;
+    this.#user = identifyUser(pin, facts.rawHeaders, address, trusted);
+    let fresh = false;
+    if (this.#user === undefined && pin.cookie !== undefined) {
+      const known = pin.cookie.identify(facts.rawHeaders);
+      this.#user = known.user;
+      this.#setCookie = known.setCookie;
+      fresh = known.fresh;
+    }
+    decidePinned(live, this.#user, fresh, (decision) => this.#begin(decision));
   }
 
   #refusal(): { reason: FailureReason; detail: string | undefined } | undefined {
@@ -184,7 +194,8 @@ class Tunnel implements Timed {
   #begin(decision: Decision): void {
     if (this.#ended) return;
     this.#decision = decision;
-    if (decision.index === -1) this.#fail('no_endpoint');
+    const refusal = refusalOf(this.#live!, this.#user, decision);
+    if (refusal !== undefined) this.#fail(refusal);
     else this.#connect(decision.index);
   }
 
@@ -235,7 +246,8 @@ class Tunnel implements Timed {
     edges.onEndpointFailure(name, endpoint.address, endpoint.port);
     this.#tried.push(endpoint);
     const index = redispatch(live, this.#index, this.#tried, edges.random());
-    if (index === -1 || this.#retries >= this.#snapshot.policy.retryAttempts) {
+    const strays = index !== this.#index && mustStay(live, this.#user);
+    if (index === -1 || strays || this.#retries >= this.#snapshot.policy.retryAttempts) {
       this.#fail(reason);
       return;
     }
@@ -297,6 +309,10 @@ class Tunnel implements Timed {
   #onUpgraded(response: IncomingMessage, upstream: Duplex): void {
     const { edges } = this.#forwarder;
     this.#status = response.statusCode ?? 101;
+    // http-proxy-3 writes the head of the 101 from these, after this listener.
+    if (this.#setCookie !== undefined) {
+      response.headers['set-cookie'] = [this.#setCookie, ...(response.headers['set-cookie'] ?? [])];
+    }
     this.#responseMs = edges.now() - this.#dispatchedAt;
     this.deadline = Number.POSITIVE_INFINITY;
     const { cells } = this.#live!.upstreams[this.#index]!;
@@ -328,6 +344,7 @@ class Tunnel implements Timed {
       this.#head.requestId,
       false,
     );
+    if (this.#setCookie !== undefined) headers.unshift('Set-Cookie', this.#setCookie);
     let text = `HTTP/1.1 ${this.#status} ${response.statusMessage ?? ''}\r\n`;
     for (let i = 0; i < headers.length; i += 2) text += `${headers[i]}: ${headers[i + 1]}\r\n`;
     // The end of the connection marks the end of the body, whatever framing the upstream used.

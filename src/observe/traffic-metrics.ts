@@ -181,6 +181,11 @@ export class TrafficMetrics {
     return this.#families.spills.cell(from, to);
   }
 
+  /** 1 for the state that the circuit before Redis is in, else 0. */
+  pinStoreState(state: string): Cell {
+    return this.#families.pinStoreState.cell(state);
+  }
+
   /** Lookups of pinned users; `result` such as `hash`, `stored`, `remembered`, `anonymous` or `unavailable`. */
   pins(pin: string, result: string): Cell {
     return this.#families.pins.cell(pin, result);
@@ -279,6 +284,11 @@ function declareFamilies(ledger: Ledger) {
       'pin',
       'result',
     ]),
+    pinStoreState: ledger.gauge(
+      'pointsman_pin_store_state',
+      'Workers by the state of their circuit before Redis: closed (Redis is asked), open, half-open (it is tried).',
+      ['state'],
+    ),
     bytes: ledger.counter('pointsman_bytes_total', 'Bytes of bodies: in from clients, out to clients.', [
       'direction',
     ]),

@@ -1,139 +1,158 @@
 /** Pins in Redis, shared by all replicas: the first writer wins. A Redis that is away never fails a request. */
-import { createHash } from 'node:crypto';
-import { Redis } from 'ioredis';
-import type { RedisConfig } from '../config/schema.ts';
-import { MemoryPinStore } from './memory-store.ts';
-import type { PinStore } from './store.ts';
+import { BoundedMap } from './bounded-map.ts';
+import { backendOfValue, type PinKeys, pinValue } from './pin-record.ts';
+import type { RedisLink } from './redis-link.ts';
+import type { PinResult, PinStore } from './store.ts';
 
-/** Longest an answer of Redis is used before Redis is asked again, so that a forgotten pin is forgotten here too. */
-const CACHE_MS = 60_000;
+/** An answer of Redis, kept so that the next request need not wait. */
+interface Known {
+  backend: string;
+  /** From then on the next request has it looked up again, without waiting. */
+  refreshAt: number;
+  /** From then on it counts only while Redis is away. */
+  staleAt: number;
+  refreshing: boolean;
+}
 
-export type RedisEvent =
-  | { readonly kind: 'up' }
-  | { readonly kind: 'down'; readonly reason: string }
-  | { readonly kind: 'error'; readonly reason: string };
-
-/**
- * One connection. No offline queue and no retries: a command that cannot be answered within the deadline fails at
- * once, and the hash decides, which is the answer a new user would have got anyway.
- */
-export class RedisConnection {
-  readonly #redis: Redis;
-  #up = false;
-
-  constructor(config: RedisConfig, onEvent: (event: RedisEvent) => void) {
-    this.#redis = new Redis(config.url, {
-      lazyConnect: true,
-      enableOfflineQueue: false,
-      enableAutoPipelining: true,
-      autoResendUnfulfilledCommands: false,
-      maxRetriesPerRequest: 0,
-      commandTimeout: config.commandTimeout,
-      connectTimeout: 2_000,
-      disableClientInfo: true,
-      retryStrategy: (attempt) => Math.min(50 * 2 ** Math.min(attempt, 6), 2_000) + Math.random() * 50,
-    });
-    this.#redis.on('ready', () => {
-      this.#up = true;
-      onEvent({ kind: 'up' });
-    });
-    this.#redis.on('close', () => {
-      if (!this.#up) return;
-      this.#up = false;
-      onEvent({ kind: 'down', reason: 'connection closed' });
-    });
-    // Without a listener ioredis throws. The message never holds the URL, which may hold a password.
-    this.#redis.on('error', (error: Error) => onEvent({ kind: 'error', reason: error.message }));
-    this.#redis.connect().catch(() => {});
-  }
-
-  get up(): boolean {
-    return this.#up;
-  }
-
-  /** Sets the key unless it is there; resolves to the value that counts. Rejects when Redis does not answer. */
-  async setOnce(key: string, value: string, ttlMs: number): Promise<string> {
-    const earlier = await this.#redis.call('SET', key, value, 'PX', String(ttlMs), 'NX', 'GET');
-    return typeof earlier === 'string' ? earlier : value;
-  }
-
-  /** Sets the key whatever it holds. Rejects when Redis does not answer. */
-  async set(key: string, value: string, ttlMs: number): Promise<void> {
-    await this.#redis.set(key, value, 'PX', ttlMs);
-  }
-
-  close(): void {
-    this.#redis.disconnect();
-  }
+export interface RedisStoreOptions {
+  readonly link: RedisLink;
+  readonly keys: PinKeys;
+  readonly ttlMs: number;
+  /** How long an answer is used before Redis is asked again. */
+  readonly cacheMs: number;
+  readonly maxEntries: number;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+  readonly onResult: (result: PinResult) => void;
 }
 
 export class RedisPinStore implements PinStore {
-  readonly #connection: RedisConnection;
-  readonly #cache: MemoryPinStore;
-  readonly #prefix: string;
+  readonly #link: RedisLink;
+  readonly #keys: PinKeys;
   readonly #ttlMs: number;
-  readonly #onResult: (result: 'stored' | 'unavailable') => void;
+  readonly #cacheMs: number;
+  readonly #now: () => number;
+  readonly #onResult: (result: PinResult) => void;
+  readonly #known: BoundedMap<Known>;
+  /** Requests of one user that wait for the same answer. */
+  readonly #claims = new Map<string, ((backend: string) => void)[]>();
 
-  constructor(options: {
-    connection: RedisConnection;
-    /** Ends with a separator; holds service and pin. */
-    keyPrefix: string;
-    ttlMs: number;
-    maxEntries: number;
-    now: () => number;
-    onResult: (result: 'stored' | 'unavailable') => void;
-  }) {
-    this.#connection = options.connection;
-    this.#prefix = options.keyPrefix;
+  constructor(options: RedisStoreOptions) {
+    this.#link = options.link;
+    this.#keys = options.keys;
     this.#ttlMs = options.ttlMs;
+    this.#cacheMs = Math.min(options.ttlMs, options.cacheMs);
+    this.#now = options.now;
     this.#onResult = options.onResult;
-    this.#cache = new MemoryPinStore({
-      ttlMs: Math.min(options.ttlMs, CACHE_MS),
-      maxEntries: options.maxEntries,
-      now: options.now,
-    });
+    this.#known = new BoundedMap(options.maxEntries);
   }
 
   recall(user: string): string | undefined {
-    return this.#cache.recall(user);
+    const known = this.#known.peek(user);
+    if (known === undefined) return undefined;
+    const now = this.#now();
+    if (now < known.refreshAt) return known.backend;
+    if (!this.#link.usable) return known.backend;
+    // Nobody has asked for so long that another replica may have decided otherwise: worth a round trip.
+    if (now >= known.staleAt) return undefined;
+    if (!known.refreshing) this.#refresh(user, known);
+    return known.backend;
   }
 
   claim(user: string, backend: string, done: (backend: string) => void): void {
-    if (!this.#connection.up) {
+    const waiting = this.#claims.get(user);
+    if (waiting !== undefined) {
+      waiting.push(done);
+      return;
+    }
+    if (!this.#link.usable) {
       this.#onResult('unavailable');
       done(backend);
       return;
     }
-    this.#connection.setOnce(this.#key(user), backend, this.#ttlMs).then(
-      (winner) => {
-        this.#cache.rewrite(user, winner);
-        this.#onResult('stored');
-        done(winner);
-      },
-      () => {
+    this.#claims.set(user, [done]);
+    this.#link.run(
+      (client) => client.set(this.#keys.of(user), pinValue(backend), 'PX', this.#ttlMs, 'NX', 'GET'),
+      (earlier) => this.#claimed(user, this.#winner(earlier, backend)),
+      ({ kind }) => {
+        if (kind === 'otherType') {
+          // Asking for each request would find the same; what lies there is not ours to replace.
+          this.#onResult('foreign');
+          this.#claimed(user, backend);
+          return;
+        }
         this.#onResult('unavailable');
-        done(backend);
+        this.#answer(user, this.#known.peek(user)?.backend ?? backend);
       },
     );
   }
 
   rewrite(user: string, backend: string): void {
-    this.#cache.rewrite(user, backend);
-    this.#connection.set(this.#key(user), backend, this.#ttlMs).then(
+    this.#keep(user, backend);
+    this.#link.run(
+      // GET makes Redis refuse when the key holds no text, instead of replacing it.
+      (client) => client.set(this.#keys.of(user), pinValue(backend), 'PX', this.#ttlMs, 'GET'),
       () => this.#onResult('stored'),
-      () => this.#onResult('unavailable'),
+      ({ kind }) => this.#onResult(kind === 'otherType' ? 'foreign' : 'unavailable'),
     );
   }
 
   close(): void {
-    this.#cache.close();
+    this.#known.clear();
   }
 
-  /** A hash, so that neither a dump of Redis nor its slow log shows users. */
-  #key(user: string): string {
-    return (
-      this.#prefix +
-      createHash('sha256').update(this.#prefix).update('\0').update(user).digest('base64url').slice(0, 24)
+  #winner(earlier: string | null, backend: string): string {
+    if (earlier === null) {
+      this.#onResult('stored');
+      return backend;
+    }
+    const winner = backendOfValue(earlier);
+    this.#onResult(winner === undefined ? 'foreign' : 'found');
+    return winner ?? backend;
+  }
+
+  #claimed(user: string, backend: string): void {
+    this.#keep(user, backend);
+    this.#answer(user, backend);
+  }
+
+  #answer(user: string, backend: string): void {
+    const waiting = this.#claims.get(user);
+    this.#claims.delete(user);
+    if (waiting !== undefined) for (const done of waiting) done(backend);
+  }
+
+  /** The time of the pin begins anew with it, so that who comes back keeps his backend. */
+  #refresh(user: string, known: Known): void {
+    known.refreshing = true;
+    this.#link.run(
+      (client) => client.getex(this.#keys.of(user), 'PX', this.#ttlMs),
+      (value) => {
+        const backend = value === null ? undefined : backendOfValue(value);
+        if (value === null) {
+          // Forgotten by somebody, or evicted: the next request draws again.
+          this.#onResult('forgotten');
+          this.#known.delete(user);
+        } else {
+          this.#onResult(backend === undefined ? 'foreign' : 'refreshed');
+          this.#keep(user, backend ?? known.backend);
+        }
+      },
+      ({ kind }) => {
+        if (kind === 'otherType') {
+          this.#onResult('foreign');
+          this.#keep(user, known.backend);
+          return;
+        }
+        known.refreshing = false;
+        known.refreshAt = this.#now() + this.#cacheMs / 8;
+      },
     );
+  }
+
+  #keep(user: string, backend: string): void {
+    const now = this.#now();
+    const staleAt = now + this.#cacheMs;
+    this.#known.set(user, { backend, refreshAt: now + this.#cacheMs * 0.75, staleAt, refreshing: false });
   }
 }

@@ -1,16 +1,18 @@
 /** The stores of all pins of a configuration; stores whose settings did not change survive a reload. */
-import type { Config, RedisConfig } from '../config/schema.ts';
+import type { Config } from '../config/schema.ts';
 import type { Pin } from '../routing/table.ts';
 import { MemoryPinStore } from './memory-store.ts';
-import { RedisConnection, type RedisEvent, RedisPinStore } from './redis-store.ts';
-import type { PinStore } from './store.ts';
+import { PinKeys } from './pin-record.ts';
+import { type LinkState, RedisLink } from './redis-link.ts';
+import { RedisPinStore } from './redis-store.ts';
+import type { PinResult, PinStore } from './store.ts';
 
 export interface PinStoreEdges {
   /** Monotonic milliseconds. */
   readonly now: () => number;
-  readonly onRedisEvent: (event: RedisEvent) => void;
-  /** A lookup in Redis ended. */
-  readonly onResult: (pin: string, result: 'stored' | 'unavailable') => void;
+  /** The circuit before Redis opened or closed. */
+  readonly onRedis: (state: LinkState) => void;
+  readonly onResult: (pin: string, result: PinResult) => void;
 }
 
 interface Kept {
@@ -20,7 +22,7 @@ interface Kept {
 
 export class PinStores {
   readonly #edges: PinStoreEdges;
-  #connection: { readonly settings: string; readonly redis: RedisConnection } | undefined;
+  #link: { readonly settings: string; readonly link: RedisLink } | undefined;
   #stores = new Map<string, Kept>();
 
   constructor(edges: PinStoreEdges) {
@@ -29,28 +31,34 @@ export class PinStores {
 
   apply(config: Config): void {
     const used = new Set(config.routes.map((route) => route.pin));
-    const wantsRedis = Object.entries(config.pins).some(
-      ([name, pin]) => used.has(name) && pin.store === 'redis',
+    const pins = Object.entries(config.pins).filter(
+      ([name, { store }]) => used.has(name) && store !== 'none',
     );
-    const redis = this.#connect(wantsRedis ? config.redis : undefined);
+    const link = this.#linkFor(
+      config,
+      pins.some(([, { store }]) => store === 'redis'),
+    );
     const next = new Map<string, Kept>();
-    for (const [name, pin] of Object.entries(config.pins)) {
-      if (!used.has(name) || pin.store === 'none') continue;
-      const settings = JSON.stringify([config.service, pin, pin.store === 'redis' ? config.redis : null]);
+    for (const [name, pin] of pins) {
+      const { store: kind, ttl, maxEntries, generation } = pin;
+      const redis = kind === 'redis' ? config.redis : undefined;
+      const settings = JSON.stringify([config.service, kind, ttl, maxEntries, generation, redis ?? null]);
       const kept = this.#stores.get(name);
       if (kept !== undefined && kept.settings === settings) {
         next.set(name, kept);
         continue;
       }
       const { now } = this.#edges;
-      const bounds = { ttlMs: pin.ttl, maxEntries: pin.maxEntries, now };
-      if (pin.store === 'memory') {
-        next.set(name, { settings, store: new MemoryPinStore(bounds) });
-      } else if (redis !== undefined && config.redis !== undefined) {
+      if (kind === 'memory') {
+        next.set(name, { settings, store: new MemoryPinStore({ ttlMs: ttl, maxEntries, now }) });
+      } else if (link !== undefined && redis !== undefined) {
         const store = new RedisPinStore({
-          ...bounds,
-          connection: redis,
-          keyPrefix: `${config.redis.keyPrefix}${config.service}:pin:${name}:`,
+          link,
+          keys: new PinKeys(redis, config.service, name, generation),
+          ttlMs: ttl,
+          cacheMs: redis.cacheTtl,
+          maxEntries,
+          now,
           onResult: (result) => this.#edges.onResult(name, result),
         });
         next.set(name, { settings, store });
@@ -64,22 +72,31 @@ export class PinStores {
     return this.#stores.get(pin.name)?.store;
   }
 
-  close(): void {
-    for (const { store } of this.#stores.values()) store.close();
-    this.#connection?.redis.close();
-    this.#connection = undefined;
+  /** Undefined when no pin uses Redis. */
+  get redis(): LinkState | undefined {
+    return this.#link?.link.state;
   }
 
-  #connect(config: RedisConfig | undefined): RedisConnection | undefined {
-    const settings = JSON.stringify(config ?? null);
-    if (this.#connection !== undefined && this.#connection.settings === settings) {
-      return this.#connection.redis;
-    }
-    this.#connection?.redis.close();
-    this.#connection =
-      config === undefined
-        ? undefined
-        : { settings, redis: new RedisConnection(config, this.#edges.onRedisEvent) };
-    return this.#connection?.redis;
+  /** Resolves when it is known whether Redis answers, or after `ms`. */
+  async settled(ms: number): Promise<void> {
+    await this.#link?.link.settled(ms);
+  }
+
+  close(): void {
+    for (const { store } of this.#stores.values()) store.close();
+    this.#link?.link.close();
+    this.#link = undefined;
+  }
+
+  #linkFor(config: Config, wanted: boolean): RedisLink | undefined {
+    const redis = wanted ? config.redis : undefined;
+    const settings = JSON.stringify([redis ?? null, config.service]);
+    if (this.#link !== undefined && this.#link.settings === settings) return this.#link.link;
+    this.#link?.link.close();
+    this.#link = undefined;
+    if (redis === undefined) return undefined;
+    const { now, onRedis } = this.#edges;
+    this.#link = { settings, link: new RedisLink(redis, config.service, { now, onChange: onRedis }) };
+    return this.#link.link;
   }
 }

@@ -9,6 +9,7 @@ import type { EventLoopReading } from '../observe/event-loop.ts';
 import type { Logger } from '../observe/log.ts';
 import { type LedgerTotals, NO_TOTALS } from '../observe/totals.ts';
 import { WorkerLedgers } from '../observe/worker-ledgers.ts';
+import type { LinkState } from '../pinning/redis-link.ts';
 import type { ForwardingGroup } from './forwarding-group.ts';
 import type { FromWorker, ToWorker } from './messages.ts';
 
@@ -28,6 +29,7 @@ interface Slot {
   failuresInRow: number;
   startedAt: number;
   eventLoop: EventLoopReading | undefined;
+  pinStore: LinkState | undefined;
   drained: boolean;
 }
 
@@ -63,6 +65,7 @@ export class ClusterGroup implements ForwardingGroup {
       failuresInRow: 0,
       startedAt: 0,
       eventLoop: undefined,
+      pinStore: undefined,
       drained: false,
     }));
     // The entry has the extension of this file: .ts in a checkout, .js in the package.
@@ -130,6 +133,7 @@ export class ClusterGroup implements ForwardingGroup {
       state: slot.state,
       restarts: slot.restarts,
       eventLoop: slot.eventLoop,
+      pinStore: slot.pinStore,
     }));
   }
 
@@ -159,6 +163,7 @@ export class ClusterGroup implements ForwardingGroup {
     slot.state = 'starting';
     slot.startedAt = performance.now();
     slot.eventLoop = undefined;
+    slot.pinStore = undefined;
     worker.on('online', () => {
       tell(worker, {
         type: 'start',
@@ -190,6 +195,7 @@ export class ClusterGroup implements ForwardingGroup {
       case 'totals': {
         this.#ledgers.update(worker.id, message.totals);
         slot.eventLoop = message.eventLoop;
+        slot.pinStore = message.pinStore;
         if (message.id !== undefined) this.#answered(message.id, worker);
         break;
       }

@@ -66,9 +66,9 @@ export class InProcessGroup implements ForwardingGroup {
 
   workers(): readonly WorkerFacts[] {
     const eventLoop = this.#forwarding?.eventLoop();
-    return [
-      { id: 0, pid: process.pid, state: this.#draining ? 'draining' : 'online', restarts: 0, eventLoop },
-    ];
+    const pinStore = this.#forwarding?.pinStore();
+    const state = this.#draining ? 'draining' : 'online';
+    return [{ id: 0, pid: process.pid, state, restarts: 0, eventLoop, pinStore }];
   }
 
   async drain(): Promise<void> {

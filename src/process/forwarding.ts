@@ -11,11 +11,16 @@ import type { Log } from '../observe/log.ts';
 import { logLinesDropped } from '../observe/process-metrics.ts';
 import type { LedgerTotals } from '../observe/totals.ts';
 import { TrafficMetrics } from '../observe/traffic-metrics.ts';
-import type { RedisEvent } from '../pinning/redis-store.ts';
+import type { LinkState } from '../pinning/redis-link.ts';
 import { PinStores } from '../pinning/stores.ts';
 
-/** A Redis that is away fails to connect many times a minute; one line in this time says so. */
-const REDIS_LOG_INTERVAL_MS = 10_000;
+/** How long traffic waits at the start for Redis to say whether it is there, so that known users meet their pins. */
+const REDIS_SETTLE_MS = 1_000;
+
+/** Keys that hold something else than pins are met again and again; one line in this time says so. */
+const FOREIGN_LOG_INTERVAL_MS = 60_000;
+
+const CIRCUIT_STATES = ['closed', 'open', 'half-open'] as const;
 
 export interface ForwardingOptions {
   readonly config: Config;
@@ -37,20 +42,23 @@ export class Forwarding {
   readonly #lane: FullLane;
   readonly #log: Log;
   readonly #logLinesDropped: Cell | undefined;
-  #redisLoggedAt = Number.NEGATIVE_INFINITY;
+  readonly #metrics: TrafficMetrics;
+  #foreignLoggedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: ForwardingOptions) {
     const { config, log } = options;
     this.#log = log;
     this.#logLinesDropped = options.ownsLog ? logLinesDropped(this.#ledger) : undefined;
     const metrics = new TrafficMetrics(this.#ledger);
+    this.#metrics = metrics;
     this.#eventLoopMetrics = new EventLoopMetrics(this.#ledger, options.worker);
     const now = () => performance.now();
     this.#pinStores = new PinStores({
       now,
-      onRedisEvent: (event) => this.#onRedisEvent(event),
+      onRedis: (state) => this.#onRedis(state),
       onResult: (pin, result) => {
         metrics.pins(pin, result).value++;
+        if (result === 'foreign') this.#onForeign(pin);
       },
     });
     this.#forwarder = new Forwarder(config, {
@@ -75,8 +83,9 @@ export class Forwarding {
   }
 
   /** Rejects with the error of `server.listen`. */
-  listen(address: ListenAddress): Promise<{ host: string; port: number }> {
-    return this.#lane.listen(address);
+  async listen(address: ListenAddress): Promise<{ host: string; port: number }> {
+    await this.#pinStores.settled(REDIS_SETTLE_MS);
+    return await this.#lane.listen(address);
   }
 
   /** In one turn: no request sees a table whose new backends have no endpoints yet. */
@@ -93,12 +102,22 @@ export class Forwarding {
 
   totals(): LedgerTotals {
     this.#eventLoopMetrics.set(this.#eventLoop.read());
+    const redis = this.#pinStores.redis;
+    for (const state of CIRCUIT_STATES) {
+      const cell = this.#metrics.pinStoreState(state);
+      cell.value = redis?.state === state ? 1 : 0;
+    }
     if (this.#logLinesDropped !== undefined) this.#logLinesDropped.value = this.#log.dropped;
     return this.#ledger.totals();
   }
 
   eventLoop(): EventLoopReading {
     return this.#eventLoop.read();
+  }
+
+  /** Of Redis as pins use it; undefined when none does. */
+  pinStore(): LinkState | undefined {
+    return this.#pinStores.redis;
   }
 
   /** Resolves when the last connection has ended. */
@@ -113,14 +132,18 @@ export class Forwarding {
     this.#eventLoop.close();
   }
 
-  #onRedisEvent(event: RedisEvent): void {
+  #onRedis({ state, reason }: LinkState): void {
+    if (state === 'closed') this.#log.logger.info('connected to Redis; pins are shared');
+    else this.#log.logger.warn({ reason }, 'Redis is away; the hash of the user decides');
+  }
+
+  #onForeign(pin: string): void {
     const now = performance.now();
-    if (event.kind === 'up') {
-      this.#redisLoggedAt = Number.NEGATIVE_INFINITY;
-      this.#log.logger.info('connected to Redis; pins are shared');
-    } else if (now - this.#redisLoggedAt >= REDIS_LOG_INTERVAL_MS) {
-      this.#redisLoggedAt = now;
-      this.#log.logger.warn({ reason: event.reason }, 'Redis is away; the hash of the user decides');
-    }
+    if (now - this.#foreignLoggedAt < FOREIGN_LOG_INTERVAL_MS) return;
+    this.#foreignLoggedAt = now;
+    this.#log.logger.warn(
+      { pin },
+      'keys of this pin hold something else than pins and are left alone; give redis.keyPrefix a value of its own',
+    );
   }
 }

@@ -3,6 +3,7 @@ import type { BackendEndpoints } from '../backends/endpoint.ts';
 import type { Config, ListenAddress } from '../config/schema.ts';
 import type { EventLoopReading } from '../observe/event-loop.ts';
 import type { LedgerTotals } from '../observe/totals.ts';
+import type { LinkState } from '../pinning/redis-link.ts';
 
 export type ToWorker =
   | {
@@ -31,6 +32,8 @@ export type FromWorker =
       readonly id: number | undefined;
       readonly totals: LedgerTotals;
       readonly eventLoop: EventLoopReading;
+      /** Of Redis as pins use it; undefined when none does. */
+      readonly pinStore: LinkState | undefined;
     }
   | {
       readonly type: 'endpointFailure';

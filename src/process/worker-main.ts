@@ -70,7 +70,8 @@ async function drain(): Promise<void> {
 
 function sendTotals(id: number | undefined): void {
   if (forwarding === undefined) return;
-  send({ type: 'totals', id, totals: forwarding.totals(), eventLoop: forwarding.eventLoop() });
+  const totals = forwarding.totals();
+  send({ type: 'totals', id, totals, eventLoop: forwarding.eventLoop(), pinStore: forwarding.pinStore() });
 }
 
 /** The channel is closed when the primary is gone; the worker then ends by itself. */

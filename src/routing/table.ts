@@ -1,6 +1,8 @@
 /** The routing table: an immutable snapshot compiled from one configuration and swapped whole. */
 import { RE2JS } from 're2js';
 import type { BackendConfig, Config, PinConfig, RouteConfig } from '../config/schema.ts';
+import { BearerClaim } from '../pinning/bearer-claim.ts';
+import { CookieIssuer } from '../pinning/issued-cookie.ts';
 import { type BucketLayout, layOut } from './bucket.ts';
 
 export interface RoutingTable {
@@ -45,12 +47,20 @@ export interface Split {
 export interface Pin {
   readonly name: string;
   readonly config: PinConfig;
+  /** Of the hash: a new generation hashes every user anew. */
   readonly salt: string;
-  /** Field and cookie names to look at, in order; field names in lower case. */
+  /** Where the user's id is looked for, in order. */
   readonly sources: readonly PinSource[];
+  /** Undefined: a request that names no user stays without one. */
+  readonly cookie: CookieIssuer | undefined;
 }
 
-export type PinSource = { readonly header: string } | { readonly cookie: string };
+/** Names of fields in lower case. */
+export type PinSource =
+  | { readonly kind: 'header'; readonly name: string }
+  | { readonly kind: 'cookie'; readonly name: string }
+  | { readonly kind: 'bearerClaim'; readonly claim: BearerClaim }
+  | { readonly kind: 'clientAddress'; readonly trustedHops: number };
 
 /** Everything that is set must hold. */
 export interface Match {
@@ -142,14 +152,26 @@ function mainBackend(
 function compilePin(name: string, config: Config): Pin {
   const pin = config.pins[name];
   if (pin === undefined) throw new Error(`there is no pin "${name}"`);
+  const salt = pin.salt ?? config.service;
   return {
     name,
     config: pin,
-    salt: pin.salt ?? config.service,
-    sources: pin.by.map((source) =>
-      'header' in source ? { header: source.header.toLowerCase() } : { cookie: source.cookie },
-    ),
+    salt: pin.generation === 1 ? salt : `${salt}\0${pin.generation}`,
+    sources: pin.by.map(compileSource),
+    cookie: pin.issueCookie === undefined ? undefined : compileCookie(pin.issueCookie, config.service),
   };
+}
+
+function compileSource(source: PinConfig['by'][number]): PinSource {
+  if ('header' in source) return { kind: 'header', name: source.header.toLowerCase() };
+  if ('cookie' in source) return { kind: 'cookie', name: source.cookie };
+  if ('bearerClaim' in source) return { kind: 'bearerClaim', claim: new BearerClaim(source.bearerClaim) };
+  return { kind: 'clientAddress', trustedHops: source.clientAddress.trustedHops };
+}
+
+function compileCookie(cookie: NonNullable<PinConfig['issueCookie']>, service: string): CookieIssuer {
+  const { name = `pointsman-${service}`, ttl, sameSite, secure, path, domain, keys } = cookie;
+  return new CookieIssuer({ name, ttl, sameSite, secure, path, domain, keys }, service);
 }
 
 function compileMatch(match: NonNullable<RouteConfig['match']>): Match {

@@ -64,8 +64,8 @@ const SCHEMA: readonly Case[] = [
   ['the wrong case', `${GOOD}Service: x\n`, '3:1: Service: unknown key "Service"; did you mean "service"?'],
   [
     'an unknown key with nothing near',
-    `${GOOD}redis: { url: redis://r, password: x }\n`,
-    '3:26: redis.password: unknown key "password"; known keys here: url, commandTimeout, keyPrefix',
+    `${GOOD}redis: { url: redis://r, colour: x }\n`,
+    '3:26: redis.colour: unknown key "colour"; known keys here: url, username, password, ',
   ],
   [
     'a key cut short',
@@ -231,7 +231,7 @@ const SCHEMA: readonly Case[] = [
   [
     'a pin by nothing',
     `${GOOD}pins: { u: { by: [ {} ] } }\n`,
-    '3:20: pins.u.by[0]: must have the key header or cookie',
+    '3:20: pins.u.by[0]: must have the key header, cookie, bearerClaim or clientAddress',
   ],
   [
     'a pin by a bad cookie',
@@ -307,6 +307,26 @@ const RULES: readonly Case[] = [
     'an unknown pin',
     `${GOOD.replace('a: 1 }', 'a: 1 }, pin: usr')}pins: { user: { by: [ { header: X } ] } }\n`,
     '2:46: routes[0].pin: there is no pin "usr"; did you mean "user"?',
+  ],
+  [
+    'a Redis URL with a query',
+    `${GOOD}redis: { url: "redis://r?password=geheim" }\n`,
+    '3:15: redis.url: must have no query or fragment; settings have keys of their own under redis',
+  ],
+  [
+    'Sentinels without a master',
+    `${GOOD}redis: { url: "redis+sentinel://a,b" }\n`,
+    '3:15: redis.url: names no master; write redis+sentinel://HOST:26379,HOST:26379/MASTER',
+  ],
+  [
+    'a signing key in the file',
+    `${GOOD}pins: { u: { by: [ { header: X } ], issueCookie: { keys: [ 0123456789abcdef ] } } }\n`,
+    '3:60: pins.u.issueCookie.keys[0]: stands in the file, where everybody who reads it could sign cookies',
+  ],
+  [
+    'a cookie that browsers refuse',
+    `${GOOD}pins: { u: { by: [ { header: X } ], issueCookie: { name: __Host-u, domain: a.test, keys: [ "\${K:-0123456789abcdef}" ] } } }\n`,
+    '3:76: pins.u.issueCookie.domain: browsers refuse a cookie whose name begins with __Host- with a domain',
   ],
   [
     'store: redis without redis',

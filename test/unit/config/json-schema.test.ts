@@ -78,7 +78,12 @@ suite('the JSON Schema', () => {
   test('knows the keys of every place, free names and choices of maps included', () => {
     assert.ok(knownKeys([]).includes('backends'));
     assert.ok(knownKeys(['routes', 3]).includes('split'));
-    assert.deepEqual(knownKeys(['pins', 'any', 'by', 0]), ['header', 'cookie']);
+    assert.deepEqual(knownKeys(['pins', 'any', 'by', 0]), [
+      'header',
+      'cookie',
+      'bearerClaim',
+      'clientAddress',
+    ]);
     assert.deepEqual(knownKeys(['backends']), []);
     assert.deepEqual(knownKeys(['nonsense', 'deeper']), []);
   });

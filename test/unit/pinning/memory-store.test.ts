@@ -7,7 +7,7 @@ function storeAt(clock: { now: number }, maxEntries = 3) {
 }
 
 describe('pins in memory', () => {
-  it('remember a user until the time is up', () => {
+  it('remember a user until he has stayed away for the time', () => {
     const clock = { now: 0 };
     const store = storeAt(clock);
     let winner = '';
@@ -17,7 +17,9 @@ describe('pins in memory', () => {
     assert.equal(winner, 'canary');
     clock.now = 999;
     assert.equal(store.recall('u'), 'canary');
-    clock.now = 1_000;
+    clock.now = 1_998;
+    assert.equal(store.recall('u'), 'canary');
+    clock.now = 2_998;
     assert.equal(store.recall('u'), undefined);
     assert.equal(store.size, 0);
   });
