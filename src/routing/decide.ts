@@ -14,7 +14,7 @@ export type DecisionSource = 'only' | 'pin' | 'bucket' | 'weights';
 export interface Decision {
   /** Index in the split; -1: none is usable, or (without a rotation) the draw is left to the weights. */
   readonly index: number;
-  /** Index in the split that would have been chosen were all healthy; -1 when only a draw could tell. */
+  /** Index in the split that would have been chosen were all healthy; -1 when only a draw, left undone, could tell. */
   readonly wanted: number;
   readonly source: DecisionSource;
   /** 0–9999; -1 without a user. */
@@ -38,18 +38,18 @@ export function decide(
   if (user !== undefined && route.pin !== undefined) {
     const { salt } = route.pin;
     const bucket = bucketOf(salt, user);
-    const own = (isUsable: (index: number) => boolean) =>
-      backendOfUser(split.layout, bucket, salt, user, split.names, split.weights, isUsable);
+    const own = (weights: readonly number[], isUsable: (index: number) => boolean) =>
+      backendOfUser(split.layout, bucket, salt, user, split.names, weights, isUsable);
     if (remembered !== undefined) {
       const wanted = split.names.indexOf(remembered);
       if (wanted !== -1 && split.weights[wanted]! > 0) {
         if (usable(wanted)) return { index: wanted, wanted, source: 'pin', bucket };
-        return { index: own((i) => i !== wanted && usable(i)), wanted, source: 'pin', bucket };
+        return { index: own(split.weights, (i) => i !== wanted && usable(i)), wanted, source: 'pin', bucket };
       }
     }
-    const wanted = own(everyBackend);
+    const wanted = own(split.shares, everyBackend);
     return {
-      index: wanted !== -1 && usable(wanted) ? wanted : own(usable),
+      index: wanted !== -1 && usable(wanted) ? wanted : own(split.weights, usable),
       wanted,
       source: 'bucket',
       bucket,
@@ -58,16 +58,20 @@ export function decide(
   if (split.names.length === 1) {
     return { index: split.weights[0]! > 0 && usable(0) ? 0 : -1, wanted: 0, source: 'only', bucket: -1 };
   }
+  if (rotation === undefined) {
+    return { index: soleUsable(split.shares, usable), wanted: -1, source: 'weights', bucket: -1 };
+  }
+  const wanted = drawBackend(split.shares, rotation.turns, everyBackend);
   const index =
-    rotation === undefined ? soleUsable(route, usable) : drawBackend(split.weights, rotation, usable);
-  return { index, wanted: -1, source: 'weights', bucket: -1 };
+    wanted === -1 || usable(wanted) ? wanted : drawBackend(split.weights, rotation.spills, usable);
+  return { index, wanted, source: 'weights', bucket: -1 };
 }
 
 /** The only backend that a draw could choose, or -1 when there are several or none. */
-function soleUsable(route: Route, usable: (index: number) => boolean): number {
+function soleUsable(weights: readonly number[], usable: (index: number) => boolean): number {
   let sole = -1;
-  for (let i = 0; i < route.split.weights.length; i++) {
-    if (route.split.weights[i] === 0 || !usable(i)) continue;
+  for (let i = 0; i < weights.length; i++) {
+    if (weights[i] === 0 || !usable(i)) continue;
     if (sole !== -1) return -1;
     sole = i;
   }

@@ -80,7 +80,7 @@ function describeGroup(table: RoutingTable, facts: RequestFacts): string {
 }
 
 function describeDecision(route: Route, decision: Decision, user: string | undefined): string[] {
-  const { names, weights, layout } = route.split;
+  const { names, weights, shares, layout } = route.split;
   if (decision.source === 'bucket') {
     const name = names[decision.index]!;
     const range =
@@ -98,9 +98,13 @@ function describeDecision(route: Route, decision: Decision, user: string | undef
   if (decision.index !== -1) {
     reasons.push(`backend ${names[decision.index]}: the only one with a weight`);
   } else {
-    const total = weights.reduce((sum, weight) => sum + weight, 0);
-    const shares = names.map((name, i) => `${name} ${((100 * weights[i]!) / total).toFixed(2)} %`);
-    reasons.push(`backend drawn by weight: ${shares.join(', ')}`);
+    const total = shares.reduce((sum, share) => sum + share, 0);
+    const parts = names.map((name, i) =>
+      shares[i] === 0 && weights[i]! > 0
+        ? `${name} as a backup`
+        : `${name} ${((100 * shares[i]!) / total).toFixed(2)} %`,
+    );
+    reasons.push(`backend drawn by weight: ${parts.join(', ')}`);
   }
   return reasons;
 }

@@ -1,7 +1,16 @@
 /** Smooth weighted round robin over the backends of a split: exact shares in every window, evenly interleaved. */
 
-/** Where the rotation of one split stands; owned by the caller, changed by `drawBackend` alone. */
-export type Rotation = Float64Array;
+/** Where the rotation of one split stands; owned by the caller, changed by the draws alone. */
+export interface Rotation {
+  /** Turned with every draw as if nothing ever failed, so that the shares are exact whatever happens. */
+  readonly turns: Float64Array;
+  /** Turned only by draws whose backend cannot be used: what it cannot take goes to the others in proportion. */
+  readonly spills: Float64Array;
+}
+
+export function rotationOf(size: number): Rotation {
+  return { turns: new Float64Array(size), spills: new Float64Array(size) };
+}
 
 /** Steps at most that a new rotation is turned; covers every cycle of everyday weights. */
 const MAX_PHASE = 10_000;
@@ -13,22 +22,21 @@ const MAX_PHASE = 10_000;
  * @param random uniform in [0, 1)
  */
 export function newRotation(weights: readonly number[], random: number): Rotation {
-  const rotation = new Float64Array(weights.length);
+  const rotation = rotationOf(weights.length);
   const cycle = weights.reduce((sum, weight) => sum + weight, 0) / commonDivisor(weights);
   const steps = Math.floor(random * Math.min(cycle, MAX_PHASE));
-  for (let i = 0; i < steps; i++) drawBackend(weights, rotation, everyBackend);
+  for (let i = 0; i < steps; i++) drawBackend(weights, rotation.turns, everyBackend);
   return rotation;
 }
 
 /**
- * Draws the next backend and turns the rotation by one step. Unusable backends count as weight 0: their share goes
- * to the others in proportion, and they resume where they stood.
+ * Draws the next backend and turns the rotation by one step. Unusable backends count as weight 0.
  *
  * @returns index in the split; -1 when nothing with a weight is usable
  */
 export function drawBackend(
   weights: readonly number[],
-  rotation: Rotation,
+  turns: Float64Array,
   usable: (index: number) => boolean,
 ): number {
   let total = 0;
@@ -37,10 +45,10 @@ export function drawBackend(
     const weight = weights[i]!;
     if (weight === 0 || !usable(i)) continue;
     total += weight;
-    rotation[i]! += weight;
-    if (best === -1 || rotation[i]! > rotation[best]!) best = i;
+    turns[i]! += weight;
+    if (best === -1 || turns[i]! > turns[best]!) best = i;
   }
-  if (best !== -1) rotation[best]! -= total;
+  if (best !== -1) turns[best]! -= total;
   return best;
 }
 

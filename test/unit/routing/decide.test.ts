@@ -61,6 +61,54 @@ describe('the decision', () => {
     assert.equal(decide(free, canaryUser, undefined, () => false, undefined).index, -1);
   });
 
+  it('counts where a draw would have gone, keeps the shares of the others exact, and resumes without a jump', () => {
+    const paid = routeOf('paid');
+    const { names, shares } = paid.split;
+    const canary = names.indexOf('paid');
+    const rotation = newRotation(shares, 0.3);
+    const draw = (usable: (index: number) => boolean) => decide(paid, undefined, undefined, usable, rotation);
+    const spilled = Array.from({ length: 200 }, () => draw((i) => i !== canary));
+    assert.equal(spilled.filter(({ wanted }) => wanted === canary).length, 10);
+    assert.ok(spilled.every(({ index }) => index !== canary));
+    const back = Array.from({ length: 100 }, () => draw(everyBackend));
+    assert.equal(back.filter(({ index }) => index === canary).length, 5);
+    assert.ok(back.every(({ index, wanted }) => index === wanted));
+  });
+
+  it('gives the share of one backend to several others in proportion', () => {
+    const { routes } = designTable({
+      routes: [{ name: 'all', split: { internal: 20, canary: 50, production: 30 } }],
+    });
+    const { names, shares } = routes[0]!.split;
+    const rotation = newRotation(shares, 0);
+    const counts: Record<string, number> = {};
+    for (let i = 0; i < 500; i++) {
+      const { index } = decide(routes[0]!, undefined, undefined, (at) => names[at] !== 'canary', rotation);
+      counts[names[index]!] = (counts[names[index]!] ?? 0) + 1;
+    }
+    assert.deepEqual(counts, { internal: 200, production: 300 });
+  });
+
+  it('gives a backup backend nothing, neither by weight nor by bucket, until it alone is usable', () => {
+    const { routes } = designTable({
+      backends: {
+        canary: { url: 'http://127.0.0.1:2' },
+        production: { url: 'http://127.0.0.1:4' },
+        standby: { url: 'http://127.0.0.1:5', backup: true },
+      },
+      routes: [{ name: 'all', split: { canary: 5, production: 45, standby: 950 }, pin: 'user' }],
+    });
+    const route = routes[0]!;
+    const standby = route.split.names.indexOf('standby');
+    const rotation = newRotation(route.split.shares, 0);
+    for (let i = 0; i < 300; i++) {
+      const user = i % 2 === 0 ? undefined : `u${i}`;
+      const normal = decide(route, user, undefined, (at) => at !== standby, rotation);
+      assert.ok(normal.wanted !== standby && normal.index === normal.wanted);
+      assert.equal(decide(route, user, undefined, (at) => at === standby, rotation).index, standby);
+    }
+  });
+
   it('is the same in explain, for any group and user', () => {
     fc.assert(
       fc.property(

@@ -1,14 +1,20 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { drawAtRandom, drawBackend, everyBackend, newRotation } from '../../../src/routing/split.ts';
+import {
+  drawAtRandom,
+  drawBackend,
+  everyBackend,
+  newRotation,
+  type Rotation,
+} from '../../../src/routing/split.ts';
 
 const weightLists = fc
   .array(fc.integer({ min: 0, max: 60 }), { minLength: 1, maxLength: 6 })
   .filter((weights) => weights.some((weight) => weight > 0));
 
-function draw(weights: readonly number[], rotation: Float64Array, count: number): number[] {
-  return Array.from({ length: count }, () => drawBackend(weights, rotation, everyBackend));
+function draw(weights: readonly number[], rotation: Rotation, count: number): number[] {
+  return Array.from({ length: count }, () => drawBackend(weights, rotation.turns, everyBackend));
 }
 
 describe('smooth weighted round robin', () => {
@@ -50,13 +56,13 @@ describe('smooth weighted round robin', () => {
     const weights = [50, 30, 20, 0];
     const rotation = newRotation(weights, 0);
     const counts = [0, 0, 0, 0];
-    for (let i = 0; i < 500; i++) counts[drawBackend(weights, rotation, (index) => index !== 0)]!++;
+    for (let i = 0; i < 500; i++) counts[drawBackend(weights, rotation.turns, (index) => index !== 0)]!++;
     assert.deepEqual(counts, [0, 300, 200, 0]);
   });
 
   it('says so when nothing is usable', () => {
     assert.equal(
-      drawBackend([1, 2], newRotation([1, 2], 0), () => false),
+      drawBackend([1, 2], newRotation([1, 2], 0).turns, () => false),
       -1,
     );
     assert.equal(drawAtRandom([0, 0], 0.5, everyBackend), -1);
