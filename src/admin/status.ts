@@ -1,10 +1,16 @@
 /** What `/status` says, made from plain data: the whole state that a person asks for first. */
 
+import { availabilityOf } from '../backends/availability.ts';
 import {
+  type AdminState,
   type BackendStatus,
+  type CircuitState,
+  type EndpointStatus,
   endpointLabel,
   type HealthState,
   type ResolutionState,
+  type ResolutionStatus,
+  type Standing,
 } from '../backends/endpoint.ts';
 import { type Config, formatUrl, type RouteConfig, serversOf } from '../config/schema.ts';
 import type { EventLoopReading } from '../observe/event-loop.ts';
@@ -65,11 +71,42 @@ export interface StatusInput {
   readonly facts: ProcessFacts;
 }
 
+/** A state, why it holds and since when. */
+export interface StandingReport<State extends string> {
+  readonly state: State;
+  readonly reason: string;
+  readonly since: string;
+}
+
+export interface ResolutionReport extends StandingReport<ResolutionState> {
+  readonly answeredAt: string | null;
+  readonly ttlMs: number | null;
+}
+
 export interface EndpointReport {
   readonly endpoint: string;
+  /** What checks say, why, and since when. */
   readonly health: HealthState;
   readonly reason: string;
   readonly since: string;
+  /** What the configuration says. */
+  readonly admin: StandingReport<AdminState>;
+  /** Of the name that the address came from. */
+  readonly dns: StandingReport<ResolutionState>;
+  /** What traffic says: null while it is not ejected. */
+  readonly ejection: {
+    readonly reason: string;
+    readonly since: string;
+    readonly until: string;
+    /** Ejections that counted towards the length of this one, itself included. */
+    readonly times: number;
+  } | null;
+  /** Share among the endpoints of its tier. */
+  readonly weight: number;
+  /** Used only while no endpoint of a lower one is available. */
+  readonly tier: number;
+  /** Since when it ramps up (slowStart); null: it takes its full share. */
+  readonly warmingSince: string | null;
   readonly requests: number;
   readonly errors: number;
   /** Newest last. */
@@ -79,14 +116,27 @@ export interface EndpointReport {
 export interface BackendReport {
   readonly name: string;
   readonly url: string;
-  readonly resolution: {
-    readonly state: ResolutionState;
-    readonly reason: string;
-    readonly since: string;
-    readonly answeredAt: string | null;
-    readonly ttlMs: number | null;
+  /** Of all servers in one: the worst state among them. */
+  readonly resolution: ResolutionReport;
+  readonly servers: readonly {
+    readonly url: string;
+    readonly weight: number;
+    readonly backup: boolean;
+    readonly resolution: ResolutionReport;
+  }[];
+  /** `closed`, `degraded` (some endpoints down or ejected), `panic` (too few left) or `open` (none available). */
+  readonly circuit: StandingReport<CircuitState>;
+  /** From 0 to 1, among the endpoints that were checked of the tier in use. */
+  readonly healthyShare: number;
+  /** Endpoints by state; one that is drained or ejected counts by its health too. */
+  readonly endpointsBy: {
+    readonly up: number;
+    readonly down: number;
+    readonly unchecked: number;
+    readonly ejected: number;
+    readonly drained: number;
   };
-  /** Endpoints that get traffic: those that are up, else those not checked yet. */
+  /** Endpoints that get traffic: those of the lowest tier that are up, else not checked yet, and in service. */
   readonly usableEndpoints: number;
   readonly requests: number;
   /** Answered with 5xx, by the upstream or for it. */
@@ -233,33 +283,64 @@ function backendReport(
   sums: TrafficSums,
 ): BackendReport {
   const endpoints = status?.endpoints ?? [];
-  const up = endpoints.filter((endpoint) => endpoint.health === 'up').length;
-  const unchecked = endpoints.filter((endpoint) => endpoint.health === 'unchecked').length;
+  const count = (has: (endpoint: EndpointStatus) => boolean) => endpoints.filter(has).length;
   return {
     name,
     url,
-    resolution: {
-      state: status?.resolution.state ?? 'pending',
-      reason: status?.resolution.reason ?? 'not looked up yet',
-      since: iso(status?.resolution.since ?? now),
-      answeredAt: isoOrNull(status?.resolution.answeredAt),
-      ttlMs: status?.resolution.ttlMs ?? null,
+    resolution: resolutionReport(status?.resolution ?? { ...NOT_YET, state: 'pending', since: now }),
+    servers: (status?.servers ?? []).map((server) => ({
+      ...server,
+      resolution: resolutionReport(server.resolution),
+    })),
+    circuit: standingReport(status?.circuit ?? { state: 'open', reason: NOT_YET.reason, since: now }),
+    healthyShare: Math.round((status?.healthyShare ?? 0) * 10_000) / 10_000,
+    endpointsBy: {
+      up: count(({ health }) => health === 'up'),
+      down: count(({ health }) => health === 'down'),
+      unchecked: count(({ health }) => health === 'unchecked'),
+      ejected: count(({ ejected }) => ejected),
+      drained: count(({ drained }) => drained),
     },
-    usableEndpoints: up > 0 ? up : unchecked,
+    usableEndpoints: availabilityOf(endpoints).available.length,
     ...reported(sums.backend(name)),
     inFlight: sums.inFlight(name),
-    endpoints: endpoints.map((endpoint) => {
-      const label = endpointLabel(endpoint.address, endpoint.port);
-      return {
-        endpoint: label,
-        health: endpoint.health,
-        reason: endpoint.reason,
-        since: iso(endpoint.since),
-        ...sums.endpoint(name, label),
-        checks: endpoint.checks.map((check) => ({ ...check, at: iso(check.at) })),
-      };
-    }),
+    endpoints: endpoints.map((endpoint) => endpointReport(name, endpoint, sums)),
   };
+}
+
+function endpointReport(backend: string, endpoint: EndpointStatus, sums: TrafficSums): EndpointReport {
+  const label = endpointLabel(endpoint.address, endpoint.port);
+  const { ejection, warmingSince } = endpoint;
+  return {
+    endpoint: label,
+    health: endpoint.health,
+    reason: endpoint.reason,
+    since: iso(endpoint.since),
+    admin: standingReport(endpoint.admin),
+    dns: standingReport(endpoint.dns),
+    ejection:
+      ejection === undefined ? null : { ...ejection, since: iso(ejection.since), until: iso(ejection.until) },
+    weight: endpoint.weight,
+    tier: endpoint.tier,
+    warmingSince: warmingSince === 0 ? null : iso(warmingSince),
+    ...sums.endpoint(backend, label),
+    checks: endpoint.checks.map((check) => ({ ...check, at: iso(check.at) })),
+  };
+}
+
+const NOT_YET = { reason: 'not looked up yet', answeredAt: undefined, ttlMs: undefined };
+
+function standingReport<State extends string>({
+  state,
+  reason,
+  since,
+}: Standing<State>): StandingReport<State> {
+  return { state, reason, since: iso(since) };
+}
+
+function resolutionReport(resolution: ResolutionStatus): ResolutionReport {
+  const { answeredAt, ttlMs } = resolution;
+  return { ...standingReport(resolution), answeredAt: isoOrNull(answeredAt), ttlMs: ttlMs ?? null };
 }
 
 function reported(sum: RequestSums): { requests: number; errors: number; latencyMs: Latency } {

@@ -3,6 +3,7 @@
 import type { HealthConfig } from '../config/schema.ts';
 import type { Clock, Timer } from './clock.ts';
 import type { CheckResult } from './endpoint.ts';
+import type { Gate } from './gate.ts';
 import { afterCheck, type EndpointHealth } from './health.ts';
 import type { Probe, ProbeResult } from './probe.ts';
 
@@ -11,6 +12,8 @@ export interface CheckEdges {
   /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly probe: (target: Probe, signal: AbortSignal) => Promise<ProbeResult>;
+  /** What checks that start together must pass, so that a thousand endpoints are no burst of a thousand sockets. */
+  readonly gate: Gate;
 }
 
 export type OnCheck = (result: CheckResult, before: EndpointHealth, after: EndpointHealth) => void;
@@ -27,6 +30,8 @@ export class CheckLoop {
   #health: EndpointHealth;
   #timer: Timer | undefined;
   #running = false;
+  /** Waits at the gate; nothing else may start a check meanwhile. */
+  #waiting = false;
   #urgent = false;
   #first = true;
   #startedAt = Number.NEGATIVE_INFINITY;
@@ -57,13 +62,13 @@ export class CheckLoop {
 
   /** The first check at once; where the health is known already, somewhere within the next interval. */
   start(): void {
-    if (this.#health.state === 'unchecked') this.#check();
-    else this.#schedule(this.#edges.random() * this.#settings.interval);
+    if (this.#health.state === 'unchecked') this.#checkInTurn();
+    else this.#schedule(this.#edges.random() * intervalAfter(this.#health, this.#settings));
   }
 
   checkNow(): void {
     if (this.#running) this.#urgent = true;
-    else this.#check();
+    else this.#checkInTurn();
   }
 
   /** The data path has failed on it. One that is down already is left to its ordinary checks. */
@@ -71,7 +76,7 @@ export class CheckLoop {
     if (this.#health.state === 'down') return;
     // The check under way may have begun before the failure; one more follows.
     this.#urgent = true;
-    if (!this.#running) this.#scheduleUrgent();
+    if (!this.#running && !this.#waiting) this.#scheduleUrgent();
   }
 
   stop(): void {
@@ -92,14 +97,32 @@ export class CheckLoop {
     this.#timer = clock.setTimeout(() => this.#check(), ms);
   }
 
-  #check(): void {
-    if (this.#running || this.#stop.signal.aborted) return;
+  /** With all the others that start now. */
+  #checkInTurn(): void {
+    if (this.#waiting) return;
+    this.#waiting = true;
+    this.#edges.clock.clearTimeout(this.#timer);
+    this.#edges.gate.enter((leave) => {
+      this.#waiting = false;
+      if (this.#stop.signal.aborted) leave();
+      else this.#check(leave);
+    });
+  }
+
+  #check(leave?: () => void): void {
+    if (this.#running || this.#waiting || this.#stop.signal.aborted) {
+      leave?.();
+      return;
+    }
     const { clock, probe } = this.#edges;
     clock.clearTimeout(this.#timer);
     this.#running = true;
     this.#urgent = false;
     this.#startedAt = clock.monotonic();
-    void probe(this.#target, this.#stop.signal).then((result) => this.#ended(result));
+    void probe(this.#target, this.#stop.signal).then((result) => {
+      leave?.();
+      this.#ended(result);
+    });
   }
 
   #ended({ ok, detail, durationMs, local }: ProbeResult): void {
@@ -119,10 +142,20 @@ export class CheckLoop {
   /** Interval from start to start. All first checks run at once; the second ones are spread over the interval. */
   #scheduleNext(first: boolean): void {
     const { clock, random } = this.#edges;
-    const { interval, jitter } = this.#settings;
+    const { jitter } = this.#settings;
+    const interval = intervalAfter(this.#health, this.#settings);
     const gap = first
       ? interval * (URGENT_SHARE + (1 - URGENT_SHARE) * random())
       : interval * (1 + jitter * (2 * random() - 1));
     this.#schedule(Math.max(1, this.#startedAt + gap - clock.monotonic()));
   }
+}
+
+/** HAProxy's `inter`, `fastinter` and `downinter`. */
+function intervalAfter(
+  { state, contrary }: EndpointHealth,
+  { interval, fastInterval, downInterval }: HealthConfig,
+): number {
+  if (contrary > 0) return fastInterval ?? interval;
+  return state === 'down' ? (downInterval ?? interval) : interval;
 }

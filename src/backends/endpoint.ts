@@ -41,12 +41,37 @@ export interface CheckResult {
   readonly detail: string;
 }
 
+/** A state, why it holds and since when (epoch milliseconds). */
+export interface Standing<State extends string> {
+  readonly state: State;
+  readonly reason: string;
+  readonly since: number;
+}
+
+/** `drain`: no new requests, what is under way ends. */
+export type AdminState = 'ready' | 'drain';
+
+/** An ejection under way. */
+export interface EjectionStatus {
+  readonly reason: string;
+  /** Epoch milliseconds. */
+  readonly since: number;
+  /** When it ends by itself. */
+  readonly until: number;
+  /** Ejections that have counted towards its length, this one included. */
+  readonly times: number;
+}
+
 /** An endpoint as status, logs and metrics show it. */
 export interface EndpointStatus extends EndpointState {
   /** Why `health` is what it is. */
   readonly reason: string;
   /** Since when, epoch milliseconds. */
   readonly since: number;
+  readonly admin: Standing<AdminState>;
+  /** Of the name that the address came from. */
+  readonly dns: Standing<ResolutionState>;
+  readonly ejection: EjectionStatus | undefined;
   /** Latest checks, newest last, at most 20. */
   readonly checks: readonly CheckResult[];
 }
@@ -54,16 +79,34 @@ export interface EndpointStatus extends EndpointState {
 /** `pending`: not asked yet; `stale`: the last question failed and earlier addresses stay; `failed`: there are none. */
 export type ResolutionState = 'static' | 'pending' | 'resolved' | 'stale' | 'failed';
 
+export interface ResolutionStatus extends Standing<ResolutionState> {
+  /** When the last good answer came, epoch milliseconds; undefined when there was none. */
+  readonly answeredAt: number | undefined;
+  readonly ttlMs: number | undefined;
+}
+
+/** One upstream of a backend, as listed in `servers`. */
+export interface ServerStatus {
+  readonly url: string;
+  readonly weight: number;
+  readonly backup: boolean;
+  readonly resolution: ResolutionStatus;
+}
+
+/**
+ * `closed`: every endpoint takes requests; `degraded`: some are down or ejected; `panic`: too few are left, so that the
+ * main backend of a split uses all of them; `open`: none is available.
+ */
+export type CircuitState = 'closed' | 'degraded' | 'panic' | 'open';
+
 export interface BackendStatus {
   readonly name: string;
-  readonly resolution: {
-    readonly state: ResolutionState;
-    readonly reason: string;
-    readonly since: number;
-    /** When the last good answer came, epoch milliseconds; undefined when there was none. */
-    readonly answeredAt: number | undefined;
-    readonly ttlMs: number | undefined;
-  };
+  /** Of all servers in one: the worst state among them. */
+  readonly resolution: ResolutionStatus;
+  readonly servers: readonly ServerStatus[];
+  readonly circuit: Standing<CircuitState>;
+  /** From 0 to 1, among the endpoints that are not drained; 0 when there are none. */
+  readonly healthyShare: number;
   readonly endpoints: readonly EndpointStatus[];
 }
 

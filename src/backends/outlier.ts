@@ -10,6 +10,7 @@ export type OutlierCause = 'gateway' | 'connect';
 
 export interface Ejection {
   readonly cause: OutlierCause;
+  readonly reason: string;
   /** Epoch milliseconds, for people. */
   readonly since: number;
   readonly until: number;
@@ -59,7 +60,7 @@ export function mayEject(fleet: Fleet, { enabled, maxEjectionPercent }: OutlierC
 export function eject(
   record: OutlierRecord,
   cause: OutlierCause,
-  settings: Pick<OutlierConfig, 'baseEjection' | 'maxEjection'>,
+  settings: OutlierConfig,
   { now, monotonic }: Moment,
   random: number,
 ): OutlierRecord {
@@ -68,7 +69,11 @@ export function eject(
   // 2^31 is beyond every `maxEjection`; higher powers would only lose precision.
   const grown = settings.baseEjection * 2 ** Math.min(times - 1, 31);
   const length = Math.round(Math.min(grown, settings.maxEjection) * (1 - JITTER * random));
-  const ejection = { cause, since: now, until: now + length, deadline: monotonic + length };
+  const reason =
+    cause === 'gateway'
+      ? `${settings.gatewayFailures} answers of 502, 503 or 504 in a row`
+      : `${settings.connectFailures} requests in a row without a response`;
+  const ejection = { cause, reason, since: now, until: now + length, deadline: monotonic + length };
   return { times, ejection, returnedAt: record.returnedAt };
 }
 

@@ -2,13 +2,14 @@
 
 import type { HealthConfig } from '../config/schema.ts';
 import { type CheckEdges, CheckLoop } from './check-loop.ts';
-import { type CheckResult, endpointLabel } from './endpoint.ts';
+import type { CheckResult } from './endpoint.ts';
 import { type EndpointHealth, initialHealth } from './health.ts';
 import type { Probe } from './probe.ts';
 
 /** A check that has ended; `before` is `after` when it could not even be tried. */
 export interface CheckReport<User> {
   readonly users: ReadonlySet<User>;
+  /** `address:port` of the endpoint, whichever port is checked. */
   readonly endpoint: string;
   readonly result: CheckResult;
   readonly before: EndpointHealth;
@@ -31,12 +32,17 @@ export class SharedChecks<User> {
   }
 
   /** @param known what is known of the endpoint from another way of checking it, used when this one is new */
-  acquire(user: User, target: Probe, settings: HealthConfig, known: EndpointHealth | undefined): SharedCheck {
-    const key = keyOf(target, settings);
+  acquire(
+    user: User,
+    endpoint: string,
+    target: Probe,
+    settings: HealthConfig,
+    known: EndpointHealth | undefined,
+  ): SharedCheck {
+    const key = keyOf(endpoint, target, settings);
     let check = this.#checks.get(key);
     if (check === undefined) {
       const users = new Set<User>();
-      const endpoint = endpointLabel(target.address, target.port);
       const health = known ?? initialHealth(this.#edges.clock.now());
       const loop = new CheckLoop(target, settings, health, this.#edges, (result, before, after) =>
         this.#onCheck({ users, endpoint, result, before, after }),
@@ -68,6 +74,7 @@ export class SharedChecks<User> {
 }
 
 /** All that makes a difference to what is sent, when, and how the results count. */
-function keyOf(target: Probe, { interval, jitter, rise, fall }: HealthConfig): string {
-  return JSON.stringify([target, interval, jitter, rise, fall]);
+function keyOf(endpoint: string, target: Probe, settings: HealthConfig): string {
+  const { interval, fastInterval, downInterval, jitter, rise, fall } = settings;
+  return JSON.stringify([endpoint, target, interval, fastInterval, downInterval, jitter, rise, fall]);
 }

@@ -6,7 +6,7 @@ import type { Clock } from './clock.ts';
 
 export type StateLog = Pick<Logger, 'info' | 'warn'>;
 
-/** What has a state: the health of an endpoint, the resolution of a name. */
+/** What has a state: the health of an endpoint, the resolution of a name, a backend as a whole. */
 interface Lasting {
   readonly state: string;
   readonly reason: string;
@@ -21,8 +21,6 @@ const SHORTAGE_EVERY_MS = 10_000;
 export class StateReporter {
   readonly #log: StateLog;
   readonly #clock: Clock;
-  /** Whether a backend has an endpoint that is up. */
-  readonly #available = new Map<string, boolean>();
   #shortageAt = Number.NEGATIVE_INFINITY;
 
   constructor(log: StateLog, clock: Clock) {
@@ -49,14 +47,24 @@ export class StateReporter {
     this.#log.info({ host, added: listed(added), removed: listed(removed) }, 'addresses changed');
   }
 
-  /** Speaks when a backend loses its last endpoint that is up, or has one again (HAProxy's "no server available"). */
-  availability(backend: string, up: number, endpoints: number): void {
-    const available = up > 0;
-    const before = this.#available.get(backend);
-    this.#available.set(backend, available);
-    if (before === available || (before === undefined && available)) return;
-    if (available) this.#log.info({ backend, up, endpoints }, 'backend has an endpoint that is up again');
-    else this.#log.warn({ backend, up, endpoints }, 'backend has no endpoint that is up');
+  ejection(backend: string, endpoint: string, before: Lasting, after: Lasting): void {
+    const fields = { endpoint, backend, ...transition(before, after) };
+    if (after.state === 'ejected') this.#log.warn(fields, 'endpoint is ejected');
+    else this.#log.info(fields, 'endpoint is back from its ejection');
+  }
+
+  drain(backend: string, endpoint: string, before: Lasting, after: Lasting): void {
+    const fields = { endpoint, backend, ...transition(before, after) };
+    this.#log.info(fields, after.state === 'drain' ? 'endpoint is drained' : 'endpoint is ready again');
+  }
+
+  circuit(backend: string, before: Lasting, after: Lasting): void {
+    const fields = { backend, ...transition(before, after) };
+    if (after.state === 'open') this.#log.warn(fields, 'backend has no available endpoint');
+    else if (after.state === 'panic') this.#log.warn(fields, 'backend has too few healthy endpoints');
+    else if (before.state === 'open') this.#log.info(fields, 'backend has an available endpoint again');
+    else if (after.state === 'degraded') this.#log.warn(fields, 'backend is degraded');
+    else this.#log.info(fields, 'backend has all of its endpoints again');
   }
 
   /** This host lacks what a check needs. It concerns every endpoint at once, so it is said now and then only. */
@@ -65,10 +73,6 @@ export class StateReporter {
     if (now - this.#shortageAt < SHORTAGE_EVERY_MS) return;
     this.#shortageAt = now;
     this.#log.warn({ endpoint, reason }, 'endpoint could not be checked, its health stays as it was');
-  }
-
-  forget(backend: string): void {
-    this.#available.delete(backend);
   }
 }
 

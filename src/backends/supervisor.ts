@@ -3,33 +3,36 @@
  * many backends and routes use them. Lives in the primary alone, and tells the forwarding side what has changed.
  */
 
-import {
-  type Config,
-  type HealthConfig,
-  healthOf,
-  type ResolverConfig,
-  type ServerUrl,
-  serversOf,
-} from '../config/schema.ts';
-import { BackendSource, type Shared } from './backend-source.ts';
+import { type Config, healthOf, type ResolverConfig, serversOf } from '../config/schema.ts';
+import { Backend, type Change, isSameTarget } from './backend.ts';
 import type { CheckEdges } from './check-loop.ts';
 import { type Clock, systemClock } from './clock.ts';
-import type { BackendEndpoints, BackendStatus, HealthState, ResolutionState } from './endpoint.ts';
-import { isDecided } from './name-state.ts';
+import {
+  type BackendEndpoints,
+  type BackendStatus,
+  endpointLabel,
+  type ResolutionState,
+} from './endpoint.ts';
+import { Gate } from './gate.ts';
 import type { OutlierCause } from './outlier.ts';
 import { probe } from './probe.ts';
 import { DnsResolver, type NameResolver } from './resolver.ts';
+import { ServerSource, type Shared } from './server-source.ts';
 import { type CheckReport, SharedChecks } from './shared-checks.ts';
 import { type NameReport, SharedNames } from './shared-names.ts';
 import { type StateLog, StateReporter } from './state-reporter.ts';
 
+/** What has states: an endpoint's health, its place in traffic by failures or by configuration; a name; a backend. */
+export type StateKind = 'health' | 'ejection' | 'drain' | 'dns' | 'circuit';
+
 export type SupervisorEvent =
-  /** The health of an endpoint has changed. */
+  /** A state is another one now; `endpoint` for those that an endpoint has. Each is one line of the log too. */
   | {
-      readonly type: 'health';
+      readonly type: 'change';
+      readonly kind: StateKind;
       readonly backend: string;
-      readonly endpoint: string;
-      readonly health: HealthState;
+      readonly endpoint?: string;
+      readonly to: string;
     }
   /** A check has ended; one that could not be tried for want of sockets on this host is none. */
   | { readonly type: 'check'; readonly backend: string; readonly ok: boolean }
@@ -50,25 +53,22 @@ export interface SupervisorEdges {
   readonly probe?: CheckEdges['probe'];
 }
 
-interface Backend {
-  /** What traffic is sent to. */
-  active: BackendSource;
-  /** As configured, while it is not ready yet and `active` serves on. */
-  wanted: BackendSource | undefined;
-  /** What was told last. */
-  told: string;
-}
+/** Checks of endpoints that come in together, such as all of them at the start, that run at once. */
+const MAX_FIRST_CHECKS = 256;
 
 export class BackendSupervisor {
   readonly #edges: SupervisorEdges;
   readonly #clock: Clock;
+  readonly #random: () => number;
   readonly #report: StateReporter;
   readonly #shared: Shared;
   readonly #backends = new Map<string, Backend>();
   /** Made ready ahead of a reload, by backend. */
-  readonly #prepared = new Map<string, BackendSource>();
+  readonly #prepared = new Map<string, Set<ServerSource>>();
   /** Backends whose endpoints may have changed since they were told. */
   readonly #changed = new Set<string>();
+  /** The list of each backend as told last. */
+  readonly #told = new Map<string, string>();
   #resolverSettings = '';
   #waiting: (() => void)[] = [];
   #flush: NodeJS.Immediate | undefined;
@@ -79,11 +79,13 @@ export class BackendSupervisor {
     const clock = edges.clock ?? systemClock;
     const random = edges.random ?? Math.random;
     this.#clock = clock;
+    this.#random = random;
     this.#report = new StateReporter(edges.log, clock);
     this.#shared = {
       names: new SharedNames({ clock, random }, (report) => this.#onResolution(report)),
-      checks: new SharedChecks({ clock, random, probe: edges.probe ?? probe }, (report) =>
-        this.#onCheck(report),
+      checks: new SharedChecks(
+        { clock, random, probe: edges.probe ?? probe, gate: new Gate(MAX_FIRST_CHECKS) },
+        (report) => this.#onCheck(report),
       ),
       now: () => clock.now(),
     };
@@ -98,14 +100,16 @@ export class BackendSupervisor {
     if (this.#resolverSettings === '') this.#useResolver(config.resolver);
     const former = this.#takePrepared();
     for (const [name, backendConfig] of Object.entries(config.backends)) {
-      const { url } = serversOf(backendConfig)[0]!;
-      const backend = this.#backends.get(name);
-      if (backend !== undefined && sourcesOf(backend).some((source) => isSameTarget(source.url, url)))
-        continue;
-      this.#prepared.set(name, new BackendSource(name, url, healthOf(config, name), this.#shared));
+      const sources = new Set<ServerSource>();
+      for (const { url } of serversOf(backendConfig)) {
+        if (this.#backends.get(name)?.find(url) !== undefined) continue;
+        if ([...sources].some((source) => isSameTarget(source.url, url))) continue;
+        sources.add(new ServerSource(name, url, healthOf(config, name), this.#shared));
+      }
+      if (sources.size > 0) this.#prepared.set(name, sources);
     }
     // Only now: what both of them use goes on.
-    for (const source of former.values()) source.close();
+    closeAll(former);
     return this.whenSettled();
   }
 
@@ -114,11 +118,17 @@ export class BackendSupervisor {
     if (this.#closed) return;
     this.#useResolver(config.resolver);
     const prepared = this.#takePrepared();
-    for (const [name, backendConfig] of Object.entries(config.backends)) {
-      this.#applyBackend(name, serversOf(backendConfig)[0]!.url, healthOf(config, name), prepared);
+    for (const name of Object.keys(config.backends)) {
+      let backend = this.#backends.get(name);
+      if (backend === undefined) {
+        backend = this.#makeBackend(name, config);
+        this.#backends.set(name, backend);
+      }
+      backend.configure(config, prepared.get(name) ?? new Set());
+      this.#changed.add(name);
     }
     // Last: an upstream that another backend has taken over keeps its health.
-    for (const source of prepared.values()) source.close();
+    closeAll(prepared);
     for (const [name, backend] of this.#backends) {
       if (!Object.hasOwn(config.backends, name)) this.#remove(name, backend);
     }
@@ -126,35 +136,29 @@ export class BackendSupervisor {
   }
 
   endpoints(): BackendEndpoints[] {
-    return [...this.#backends.values()].map(({ active }) => endpointsOf(active));
+    return [...this.#backends.values()].map((backend) => ({
+      backend: backend.name,
+      endpoints: backend.endpoints(),
+    }));
   }
 
   status(): BackendStatus[] {
-    return [...this.#backends.values()].map(({ active, wanted }) => {
-      const { state, since, answeredAt, ttlMs } = active.name;
-      const waitsFor =
-        wanted === undefined ? '' : `; until ${wanted.url.authority} is ready: ${wanted.name.reason}`;
-      const reason = `${active.name.reason}${waitsFor}`;
-      return {
-        name: active.backend,
-        resolution: { state, reason, since, answeredAt, ttlMs },
-        endpoints: active.statuses(),
-      };
-    });
+    return [...this.#backends.values()].map((backend) => backend.status());
   }
 
   /** The data path could not connect to an endpoint, or was cut off: it is checked at once, its name asked for soon. */
   reportFailure(backend: string, address: string, port: number): void {
-    const active = this.#backends.get(backend)?.active;
-    if (active !== undefined && active.url.port === port) active.reportFailure(address);
+    this.#backends.get(backend)?.reportFailure(endpointLabel(address, port));
   }
 
   /**
    * As many requests in a row as the configuration says have failed on an endpoint in one worker. It is ejected, within
    * the bounds of `outlier`; one that is ejected already, or is no endpoint of the backend, stays as it is.
    */
-  reportOutlier(backend: string, address: string, port: number, _cause: OutlierCause): void {
-    this.reportFailure(backend, address, port);
+  reportOutlier(backend: string, address: string, port: number, cause: OutlierCause): void {
+    if (this.#backends.get(backend)?.reportOutlier(endpointLabel(address, port), cause) !== true) return;
+    this.#changed.add(backend);
+    this.#queueFlush();
   }
 
   /** Asks for every name and checks every endpoint now. */
@@ -175,6 +179,7 @@ export class BackendSupervisor {
   close(): void {
     this.#closed = true;
     clearImmediate(this.#flush);
+    for (const backend of this.#backends.values()) backend.close();
     this.#shared.names.stop();
     this.#shared.checks.stop();
     this.#backends.clear();
@@ -190,58 +195,38 @@ export class BackendSupervisor {
     this.#shared.names.use(resolver, config);
   }
 
-  #takePrepared(): Map<string, BackendSource> {
+  #takePrepared(): Map<string, Set<ServerSource>> {
     const prepared = new Map(this.#prepared);
     this.#prepared.clear();
     return prepared;
   }
 
-  /** @param prepared loses the source that is taken */
-  #applyBackend(
-    name: string,
-    url: ServerUrl,
-    health: HealthConfig,
-    prepared: Map<string, BackendSource>,
-  ): void {
-    const backend = this.#backends.get(name);
-    const existing = backend === undefined ? [] : sourcesOf(backend);
-    const ready = prepared.get(name);
-    let source = existing.find((candidate) => isSameTarget(candidate.url, url));
-    if (source === undefined && ready !== undefined && isSameTarget(ready.url, url)) {
-      source = ready;
-      prepared.delete(name);
-    }
-    source ??= new BackendSource(name, url, health, this.#shared);
-    source.useHealth(health);
-    this.#changed.add(name);
-    if (backend === undefined) {
-      this.#backends.set(name, { active: source, wanted: undefined, told: '' });
-      return;
-    }
-    if (
-      source === backend.active ||
-      !canServeOn(backend.active.url, url) ||
-      canTakeOver(source, backend.active)
-    ) {
-      backend.active = source;
-      backend.wanted = undefined;
-    } else {
-      backend.wanted = source;
-    }
-    for (const former of existing) if (!sourcesOf(backend).includes(former)) former.close();
+  #makeBackend(name: string, config: Config): Backend {
+    return new Backend(name, config, {
+      clock: this.#clock,
+      random: this.#random,
+      shared: this.#shared,
+      onTimer: () => {
+        this.#changed.add(name);
+        this.#queueFlush();
+      },
+    });
   }
 
   #remove(name: string, backend: Backend): void {
-    for (const source of sourcesOf(backend)) source.close();
+    backend.close();
     this.#backends.delete(name);
     this.#changed.delete(name);
-    this.#report.forget(name);
+    this.#told.delete(name);
   }
 
-  #onResolution({ host, users, before, after }: NameReport<BackendSource>): void {
+  #onResolution({ host, users, before, after }: NameReport<ServerSource>): void {
     if (this.#closed) return;
     const backends = namesOf(users);
-    if (before.state !== after.state) this.#report.resolution(host, backends, before, after);
+    if (before.state !== after.state) {
+      this.#report.resolution(host, backends, before, after);
+      for (const backend of backends) this.#tellChange('dns', backend, after.state);
+    }
     if (before.addresses.length > 0) {
       const added = after.addresses.filter((address) => !before.addresses.includes(address));
       const removed = before.addresses.filter((address) => !after.addresses.includes(address));
@@ -255,7 +240,7 @@ export class BackendSupervisor {
     this.#queueFlush();
   }
 
-  #onCheck({ users, endpoint, result, before, after }: CheckReport<BackendSource>): void {
+  #onCheck({ users, endpoint, result, before, after }: CheckReport<ServerSource>): void {
     if (this.#closed) return;
     if (before === after) {
       this.#report.shortage(endpoint, result.detail);
@@ -264,11 +249,12 @@ export class BackendSupervisor {
     }
     const backends = namesOf(users);
     for (const backend of backends) this.#edges.onEvent?.({ type: 'check', backend, ok: result.ok });
+    if (result.ok) this.#endEjections(users, endpoint, result);
     // Every other check changes nothing but its own record.
     if (before.state === after.state) return;
     this.#report.health(endpoint, backends, before, after);
     for (const backend of backends) {
-      this.#edges.onEvent?.({ type: 'health', backend, endpoint, health: after.state });
+      this.#tellChange('health', backend, after.state, endpoint);
       this.#changed.add(backend);
     }
     // Its address may have moved before the TTL has passed, as when a node takes all of its pods along.
@@ -276,11 +262,23 @@ export class BackendSupervisor {
     this.#queueFlush();
   }
 
-  #isSettled(): boolean {
-    for (const backend of this.#backends.values()) {
-      if (!(backend.wanted ?? backend.active).ready) return false;
+  #endEjections(
+    users: ReadonlySet<ServerSource>,
+    endpoint: string,
+    result: CheckReport<ServerSource>['result'],
+  ): void {
+    for (const source of users) {
+      if (this.#backends.get(source.backend)?.checked(source, endpoint, result) !== true) continue;
+      this.#changed.add(source.backend);
+      this.#queueFlush();
     }
-    for (const source of this.#prepared.values()) if (!source.ready) return false;
+  }
+
+  #isSettled(): boolean {
+    for (const backend of this.#backends.values()) if (!backend.ready) return false;
+    for (const sources of this.#prepared.values()) {
+      for (const source of sources) if (!source.ready) return false;
+    }
     return true;
   }
 
@@ -288,21 +286,10 @@ export class BackendSupervisor {
   #queueFlush(): void {
     this.#flush ??= setImmediate(() => {
       this.#flush = undefined;
-      this.#takeOverReady();
       this.#tell();
       if (this.#waiting.length === 0 || !this.#isSettled()) return;
       for (const resolve of this.#waiting.splice(0)) resolve();
     });
-  }
-
-  #takeOverReady(): void {
-    for (const [name, backend] of this.#backends) {
-      if (backend.wanted === undefined || !canTakeOver(backend.wanted, backend.active)) continue;
-      backend.active.close();
-      backend.active = backend.wanted;
-      backend.wanted = undefined;
-      this.#changed.add(name);
-    }
   }
 
   #tell(): void {
@@ -310,48 +297,40 @@ export class BackendSupervisor {
     for (const name of this.#changed) {
       const backend = this.#backends.get(name);
       if (backend === undefined) continue;
-      const list = endpointsOf(backend.active);
-      const text = JSON.stringify(list.endpoints);
-      if (text === backend.told) continue;
-      backend.told = text;
-      lists.push(list);
-      // Before the first checks have ended there is nothing to say about it yet.
-      if (backend.active.ready)
-        this.#report.availability(name, backend.active.countUp(), backend.active.size);
+      backend.refresh();
+      for (const change of backend.takeChanges()) this.#onChange(name, change);
+      const endpoints = backend.endpoints();
+      const text = JSON.stringify(endpoints);
+      if (text === this.#told.get(name)) continue;
+      this.#told.set(name, text);
+      lists.push({ backend: name, endpoints });
     }
     this.#changed.clear();
     if (lists.length > 0) this.#edges.onEndpoints(lists);
   }
+
+  #onChange(backend: string, change: Change): void {
+    const { kind, before, after } = change;
+    if (kind === 'circuit') this.#report.circuit(backend, before, after);
+    else this.#report[kind](backend, change.endpoint, before, after);
+    this.#tellChange(kind, backend, after.state, kind === 'circuit' ? undefined : change.endpoint);
+  }
+
+  #tellChange(kind: StateKind, backend: string, to: string, endpoint?: string): void {
+    this.#edges.onEvent?.({
+      type: 'change',
+      kind,
+      backend,
+      ...(endpoint === undefined ? {} : { endpoint }),
+      to,
+    });
+  }
 }
 
-function sourcesOf({ active, wanted }: Backend): BackendSource[] {
-  return wanted === undefined ? [active] : [active, wanted];
+function closeAll(prepared: ReadonlyMap<string, ReadonlySet<ServerSource>>): void {
+  for (const sources of prepared.values()) for (const source of sources) source.close();
 }
 
-function endpointsOf(source: BackendSource): BackendEndpoints {
-  return { backend: source.backend, endpoints: source.endpoints() };
-}
-
-function namesOf(users: ReadonlySet<BackendSource>): string[] {
+function namesOf(users: ReadonlySet<ServerSource>): string[] {
   return [...new Set([...users].map(({ backend }) => backend))];
-}
-
-function isSameTarget(a: ServerUrl, b: ServerUrl): boolean {
-  return a.scheme === b.scheme && a.authority === b.authority && a.port === b.port;
-}
-
-/**
- * A name that does not exist empties the backend, as the file says; one that DNS could not be asked for just now takes
- * nothing away from what serves.
- */
-function canTakeOver(source: BackendSource, active: BackendSource): boolean {
-  return source.ready && (isDecided(source.name) || active.size === 0);
-}
-
-/**
- * Whether endpoints of the former URL can take requests until those of the new one are known: an endpoint of plain
- * http is an address and a port and nothing else; of https it is also the name in the certificate, which has changed.
- */
-function canServeOn(former: ServerUrl, url: ServerUrl): boolean {
-  return former.scheme === 'http' && url.scheme === 'http';
 }

@@ -24,7 +24,7 @@ export function eventOf(line: string, now: number): DemoEvent | undefined {
       return { at, text: 'proxy: listening', tone: 'plain' };
     case 'endpoint is down':
       return { at, text: `proxy: ${backends} is down: ${entry['reason']}`, tone: 'bad' };
-    case 'backend has no endpoint that is up':
+    case 'backend has no available endpoint':
       // Each backend of the demo has one endpoint, whose own line says it already.
       return undefined;
     case 'endpoint is up':

@@ -2,6 +2,7 @@
 
 import {
   type BackendStatus,
+  type CircuitState,
   endpointLabel,
   type HealthState,
   type ResolutionState,
@@ -9,6 +10,7 @@ import {
 import type { Cell, Family, Ledger } from './ledger.ts';
 
 const HEALTH_STATES: readonly HealthState[] = ['up', 'down', 'unchecked'];
+const CIRCUIT_STATES: readonly CircuitState[] = ['closed', 'degraded', 'panic', 'open'];
 const DNS_STATES: readonly ResolutionState[] = ['static', 'pending', 'resolved', 'stale', 'failed'];
 
 /** Each process that has a log of its own counts what it lost. */
@@ -32,7 +34,12 @@ export class ProcessMetrics {
   readonly #lastReloadSuccessAt: Cell;
   readonly #configHash: Family;
   readonly #endpointUp: Family;
+  readonly #endpointEjected: Family;
+  readonly #endpointDrained: Family;
   readonly #backendEndpoints: Family;
+  readonly #backendCircuit: Family;
+  readonly #backendHealthyRatio: Family;
+  readonly #stateChanges: Family;
   readonly #dnsState: Family;
   readonly #healthChecks: Family;
 
@@ -41,6 +48,31 @@ export class ProcessMetrics {
       'pointsman_endpoint_up',
       'Whether checks find the endpoint up: 1, or 0 when it is down or was not checked yet.',
       ['backend', 'endpoint'],
+    );
+    this.#endpointEjected = ledger.gauge(
+      'pointsman_endpoint_ejected',
+      '1 while the endpoint gets no requests because traffic failed on it.',
+      ['backend', 'endpoint'],
+    );
+    this.#endpointDrained = ledger.gauge(
+      'pointsman_endpoint_drained',
+      '1 while the endpoint gets no new requests because the configuration says so.',
+      ['backend', 'endpoint'],
+    );
+    this.#backendCircuit = ledger.gauge(
+      'pointsman_backend_circuit',
+      '1 for the state in which the backend is: degraded: some endpoints are down or ejected; panic: too few are left; open: none is available.',
+      ['backend', 'state'],
+    );
+    this.#backendHealthyRatio = ledger.gauge(
+      'pointsman_backend_healthy_ratio',
+      'Healthy endpoints among those checked of the tier in use, from 0 to 1.',
+      ['backend'],
+    );
+    this.#stateChanges = ledger.counter(
+      'pointsman_state_changes_total',
+      'Changes of state, each of them a line of the log: of health, ejection and drain of an endpoint, of the DNS of a name, of the circuit of a backend.',
+      ['kind', 'backend', 'to'],
     );
     this.#backendEndpoints = ledger.gauge('pointsman_backend_endpoints', 'Endpoints by health.', [
       'backend',
@@ -104,10 +136,19 @@ export class ProcessMetrics {
     this.#healthChecks.cell(backend, ok ? 'ok' : 'failed').value++;
   }
 
+  /** @param kind of the state that is `to` now; both are from short lists */
+  stateChanged(kind: string, backend: string, to: string): void {
+    this.#stateChanges.cell(kind, backend, to).value++;
+  }
+
   /** Replaces what is exposed about upstreams; call before a scrape or at each change. */
   setBackends(backends: readonly BackendStatus[]): void {
     this.#endpointUp.clear();
+    this.#endpointEjected.clear();
+    this.#endpointDrained.clear();
     this.#backendEndpoints.clear();
+    this.#backendCircuit.clear();
+    this.#backendHealthyRatio.clear();
     this.#dnsState.clear();
     for (const backend of backends) {
       for (const health of HEALTH_STATES) {
@@ -117,9 +158,15 @@ export class ProcessMetrics {
       for (const state of DNS_STATES) {
         this.#dnsState.cell(backend.name, state).value = backend.resolution.state === state ? 1 : 0;
       }
-      for (const { address, port, health } of backend.endpoints) {
-        const cell = this.#endpointUp.cell(backend.name, endpointLabel(address, port));
-        cell.value = health === 'up' ? 1 : 0;
+      for (const state of CIRCUIT_STATES) {
+        this.#backendCircuit.cell(backend.name, state).value = backend.circuit.state === state ? 1 : 0;
+      }
+      this.#backendHealthyRatio.cell(backend.name).value = backend.healthyShare;
+      for (const { address, port, health, ejected, drained } of backend.endpoints) {
+        const label = endpointLabel(address, port);
+        this.#endpointUp.cell(backend.name, label).value = health === 'up' ? 1 : 0;
+        this.#endpointEjected.cell(backend.name, label).value = ejected ? 1 : 0;
+        this.#endpointDrained.cell(backend.name, label).value = drained ? 1 : 0;
       }
     }
   }

@@ -107,6 +107,7 @@ class Primary {
       onEndpoints: (endpoints) => this.#group.applyEndpoints(endpoints),
       onEvent: (event) => {
         if (event.type === 'check') this.#metrics.healthCheck(event.backend, event.ok);
+        else if (event.type === 'change') this.#metrics.stateChanged(event.kind, event.backend, event.to);
       },
     });
     const onEndpointFailure = (backend: string, address: string, port: number) =>

@@ -78,6 +78,8 @@ function httpProbe(port: number, changes: Partial<HttpProbe> = {}): HttpProbe {
     host: 'account-service:8080',
     serverName: 'account-service',
     status: ['2xx', '3xx'],
+    headers: {},
+    body: undefined,
     ...changes,
   };
 }

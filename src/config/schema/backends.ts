@@ -43,6 +43,20 @@ const backendUrl = z
     return { scheme, srv, host, port, authority } as const;
   });
 
+/** Fields of a check that frame its request or choose what becomes of the connection. */
+const OWN_FIELDS: ReadonlySet<string> = new Set([
+  'host',
+  'connection',
+  'content-length',
+  'transfer-encoding',
+  'te',
+  'trailer',
+  'upgrade',
+  'expect',
+  'keep-alive',
+  'proxy-connection',
+]);
+
 /** One set of fields for `health` (where each has a default) and for a backend's overrides (where none has). */
 const healthFields = {
   enabled: z.boolean().describe('`false`: endpoints count as up without being checked.'),
@@ -68,7 +82,13 @@ const healthFields = {
     .regex(/^[A-Za-z0-9._:[\]-]{1,253}$/, 'is not a host; write HOST or HOST:PORT')
     .describe("Host field of an HTTP check; default: the backend's own authority."),
   headers: z
-    .record(fieldName, z.string().regex(/^[\x20-\x7e\t]{0,4096}$/, 'has a character that no field may hold'))
+    .record(
+      fieldName.refine(
+        (field) => !OWN_FIELDS.has(field.toLowerCase()),
+        'is a field that the check sets itself; for Host there is `host`',
+      ),
+      z.string().regex(/^[\x20-\x7e\t]{0,4096}$/, 'has a character that no field may hold'),
+    )
     .describe('Further fields of an HTTP check.'),
   port: z.int().min(1).max(65_535).describe('Port that is checked; default: that of the endpoint.'),
   body: z

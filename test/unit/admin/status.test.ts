@@ -5,7 +5,7 @@ import type { BackendStatus } from '../../../src/backends/endpoint.ts';
 import { configSchema } from '../../../src/config/schema.ts';
 import { Ledger } from '../../../src/observe/ledger.ts';
 import { NO_LABEL, TrafficMetrics } from '../../../src/observe/traffic-metrics.ts';
-import { endpointStatus } from '../../support/endpoint-state.ts';
+import { backendStatus, endpointStatus } from '../../support/endpoint-state.ts';
 
 const config = configSchema.parse({
   service: 'shop',
@@ -14,7 +14,7 @@ const config = configSchema.parse({
 });
 
 const backends: BackendStatus[] = [
-  {
+  backendStatus({
     name: 'canary',
     resolution: {
       state: 'failed',
@@ -24,8 +24,8 @@ const backends: BackendStatus[] = [
       ttlMs: undefined,
     },
     endpoints: [],
-  },
-  {
+  }),
+  backendStatus({
     name: 'production',
     resolution: { state: 'resolved', reason: '2 addresses', since: 1_000, answeredAt: 2_000, ttlMs: 5_000 },
     endpoints: [
@@ -38,7 +38,7 @@ const backends: BackendStatus[] = [
         since: 1_600,
       }),
     ],
-  },
+  }),
 ];
 
 const facts: ProcessFacts = {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CheckLoop } from '../../../src/backends/check-loop.ts';
 import type { HealthState } from '../../../src/backends/endpoint.ts';
+import { Gate } from '../../../src/backends/gate.ts';
 import { type EndpointHealth, initialHealth } from '../../../src/backends/health.ts';
 import type { ProbeResult } from '../../../src/backends/probe.ts';
 import { configSchema, healthOf } from '../../../src/config/schema.ts';
@@ -44,7 +45,7 @@ function start({
     { kind: 'tcp', address: '127.0.0.1', port: 1, timeout: 1_000 },
     HEALTH,
     known ?? initialHealth(0),
-    { clock, random, probe },
+    { clock, random, probe, gate: new Gate(10) },
     (_result, _before, after) => states.push(after.state),
   );
   loop.start();

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { CheckLoop } from '../../../src/backends/check-loop.ts';
+import { Gate } from '../../../src/backends/gate.ts';
 import { initialHealth } from '../../../src/backends/health.ts';
 import type { ProbeResult } from '../../../src/backends/probe.ts';
 import { configSchema, type HealthConfig, healthOf } from '../../../src/config/schema.ts';
@@ -49,6 +50,7 @@ async function run(
     {
       clock,
       random,
+      gate: new Gate(1),
       probe: () => {
         const { ok, local, durationMs } = outcomes[begun.length % outcomes.length]!;
         begun.push(clock.monotonic());

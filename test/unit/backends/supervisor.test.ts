@@ -221,22 +221,22 @@ describe('the supervisor of backends', () => {
     ]);
     assert.deepEqual(
       world.lines
-        .filter(({ message }) => message.includes('no endpoint that is up'))
+        .filter(({ message }) => message === 'backend has no available endpoint')
         .map((line) => line['backend']),
       ['a', 'b'],
     );
     assert.equal(world.lines.length, 3);
   });
 
-  test('the last endpoint that goes down, and the first that comes back, are said of the backend; others are not', async () => {
+  test('a backend that loses one endpoint, all of them, and gets them back, says so in a line each time', async () => {
     const world = new World();
     world.names.set('shop', ['10.0.0.1', '10.0.0.2']);
     await world.apply({ backends: { a: { url: 'http://shop' } } });
     const steps: [down: string[], said: string[]][] = [
-      [['10.0.0.1:80'], []],
-      [['10.0.0.1:80', '10.0.0.2:80'], ['backend has no endpoint that is up']],
-      [['10.0.0.1:80'], ['backend has an endpoint that is up again']],
-      [[], []],
+      [['10.0.0.1:80'], ['backend is degraded']],
+      [['10.0.0.1:80', '10.0.0.2:80'], ['backend has no available endpoint']],
+      [['10.0.0.1:80'], ['backend has an available endpoint again']],
+      [[], ['backend has all of its endpoints again']],
     ];
     for (const [down, said] of steps) {
       world.lines.length = 0;
@@ -245,7 +245,7 @@ describe('the supervisor of backends', () => {
       await world.clock.advance(10_000);
       const messages = world.lines.map(({ message }) => message);
       assert.deepEqual(
-        messages.filter((message) => message.startsWith('backend has')),
+        messages.filter((message) => message.startsWith('backend ')),
         said,
       );
     }
@@ -256,12 +256,14 @@ describe('the supervisor of backends', () => {
     world.names.set('shop', ['10.0.0.1']);
     await world.apply({ backends: { a: { url: 'http://shop' }, b: { url: 'http://shop' } } });
     assert.deepEqual(world.events, [
+      { type: 'change', kind: 'dns', backend: 'a', to: 'resolved' },
+      { type: 'change', kind: 'dns', backend: 'b', to: 'resolved' },
       { type: 'resolution', backend: 'a', state: 'resolved' },
       { type: 'resolution', backend: 'b', state: 'resolved' },
       { type: 'check', backend: 'a', ok: true },
       { type: 'check', backend: 'b', ok: true },
-      { type: 'health', backend: 'a', endpoint: '10.0.0.1:80', health: 'up' },
-      { type: 'health', backend: 'b', endpoint: '10.0.0.1:80', health: 'up' },
+      { type: 'change', kind: 'health', backend: 'a', endpoint: '10.0.0.1:80', to: 'up' },
+      { type: 'change', kind: 'health', backend: 'b', endpoint: '10.0.0.1:80', to: 'up' },
     ]);
   });
 

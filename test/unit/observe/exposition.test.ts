@@ -6,7 +6,7 @@ import { BOUNDARIES_MS } from '../../../src/observe/histogram.ts';
 import { Ledger } from '../../../src/observe/ledger.ts';
 import { ProcessMetrics } from '../../../src/observe/process-metrics.ts';
 import { TrafficMetrics } from '../../../src/observe/traffic-metrics.ts';
-import { endpointStatus } from '../../support/endpoint-state.ts';
+import { backendStatus, endpointStatus } from '../../support/endpoint-state.ts';
 import { parseExposition } from './fixtures/exposition-parser.ts';
 
 const bare = new Exposition({ processDefaults: false });
@@ -50,12 +50,9 @@ test('every metric of the data path and of the primary is exposed in valid text'
   primary.configLoaded('abc', 1_700_000_000_000, false);
   primary.healthCheck('canary', true);
   primary.setBackends([
-    {
-      name: 'canary',
-      resolution: { state: 'resolved', reason: '', since: 0, answeredAt: 0, ttlMs: 1 },
-      endpoints: [endpointStatus({ address: '10.0.0.1', port: 80 })],
-    },
+    backendStatus({ name: 'canary', endpoints: [endpointStatus({ address: '10.0.0.1', port: 80 })] }),
   ]);
+  primary.stateChanged('circuit', 'canary', 'open');
   const families = await scrape(ledger);
   const declared = ledger.totals().families.map(({ name }) => name);
   assert.deepEqual([...families.keys()], declared);

@@ -4,7 +4,7 @@ import type { BackendStatus, HealthState, ResolutionState } from '../../../src/b
 import { Ledger } from '../../../src/observe/ledger.ts';
 import { ProcessMetrics } from '../../../src/observe/process-metrics.ts';
 import { familyOf, type ValueSeries } from '../../../src/observe/totals.ts';
-import { endpointStatus } from '../../support/endpoint-state.ts';
+import { backendStatus, endpointStatus } from '../../support/endpoint-state.ts';
 
 function setUp() {
   const ledger = new Ledger();
@@ -17,13 +17,13 @@ function setUp() {
 }
 
 function backend(name: string, state: ResolutionState, ...healths: HealthState[]): BackendStatus {
-  return {
+  return backendStatus({
     name,
     resolution: { state, reason: '', since: 0, answeredAt: undefined, ttlMs: undefined },
     endpoints: healths.map((health, i) =>
       endpointStatus({ address: i === 0 ? 'fd00::1' : `10.0.0.${i}`, port: 80, health }),
     ),
-  };
+  });
 }
 
 test('endpoints are exposed one by one and by health, and only those that exist now', () => {
