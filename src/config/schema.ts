@@ -10,6 +10,7 @@
 
 import { z } from 'zod';
 import { backend, health, outlier } from './schema/backends.ts';
+import { invariants } from './schema/invariants.ts';
 import { pin, redis } from './schema/pins.ts';
 import { resolver } from './schema/resolver.ts';
 import { route } from './schema/routes.ts';
@@ -33,12 +34,18 @@ export const configSchema = z.strictObject({
     .describe(
       'Several different groups in one request: refuse with 400, treat as none, or match any of them in the order of the routes (HAProxy).',
     ),
+  unknownGroup: name
+    .optional()
+    .describe(
+      'Row for requests whose group no row names, instead of the row without match; requests without a group still take that one.',
+    ),
   backends: z.record(name, backend).describe('Upstream services, by name.'),
   routes: z
     .array(route)
     .min(1, 'must have at least one route')
     .max(1000)
     .describe('The routing table; the first match wins, the last row matches everything.'),
+  invariants: invariants.describe('What no reload and no decision may break.'),
   health: health.prefault({}).describe('Active checks of every endpoint.'),
   outlier: outlier.prefault({}).describe('Ejection of endpoints on which traffic fails, besides the checks.'),
   pins: z.record(name, pin).default({}).describe('Ways of keeping users on a backend, by name.'),
@@ -96,6 +103,7 @@ export type ServerUrl = ServerConfig['url'];
 export type HealthConfig = Config['health'];
 export type OutlierConfig = Config['outlier'];
 export type ResolverConfig = Config['resolver'];
+export type InvariantConfig = Config['invariants'][number];
 export type PinConfig = Config['pins'][string];
 export type RedisConfig = NonNullable<Config['redis']>;
 export type ListenAddress = Config['listen'];
