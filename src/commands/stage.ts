@@ -1,5 +1,6 @@
 /** `pointsman stage`: builds through the stages, every change a commit. */
 
+import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { pipelineOf, rendered, type Service, serviceOf, servicesIn } from '../stages/catalogue.ts';
@@ -393,7 +394,7 @@ async function runHistory({ values, rest, io, context }: Call): Promise<number> 
 async function runLoop({ values, rest, io, context }: Call): Promise<number> {
   const say = (event: RunEvent) =>
     io.stdout(values.output === 'json' ? `${JSON.stringify(event)}\n` : `${eventLine(event)}\n`);
-  const holder = `${hostname()} ${process.pid} ${Math.random().toString(36).slice(2, 10)}`;
+  const holder = { id: randomUUID(), host: hostname(), pid: process.pid };
   const runner = new Runner(context, { services: rest.slice(1), holder, say, edges: REAL_EDGES });
   if (values.once) {
     const end = await runner.round();

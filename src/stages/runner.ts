@@ -14,6 +14,7 @@ import { type GateResult, summary, together } from './gates/verdict.ts';
 import type { Git } from './git/git.ts';
 import { GitRecord } from './git/record.ts';
 import { RaceLost, RepositoryUnusable } from './git/repository.ts';
+import { isAlive } from './git/work-tree.ts';
 import { advance, Refused, rollback } from './machine.ts';
 import type { Slot } from './state.ts';
 import { InvalidFiles } from './strict-yaml.ts';
@@ -29,8 +30,15 @@ export interface RunEvent {
   readonly commit: string | undefined;
 }
 
+export interface Holder {
+  /** Unique to one run. */
+  readonly id: string;
+  readonly host: string;
+  readonly pid: number;
+}
+
 interface Lease {
-  readonly holder: string;
+  readonly holder: Holder;
   /** Epoch milliseconds. */
   readonly until: number;
 }
@@ -46,8 +54,7 @@ export function observationsOf(git: Git, remote: string | undefined): GitRecord<
 export interface RunOptions {
   /** Only these; empty: all. */
   readonly services: readonly string[];
-  /** Unique to this run. */
-  readonly holder: string;
+  readonly holder: Holder;
   readonly say: (event: RunEvent) => void;
   readonly edges: Edges;
 }
@@ -119,19 +126,20 @@ export class Runner {
       await pushTarget(repository, environment, this.#context.push),
     );
     const { value, oid } = await lease.read();
-    if (value?.holder === this.#options.holder) await lease.write({ holder: value.holder, until: 0 }, oid);
+    if (value?.holder.id === this.#options.holder.id)
+      await lease.write({ holder: value.holder, until: 0 }, oid);
   }
 
   async #acquire(lease: GitRecord<Lease>, span: number): Promise<boolean> {
     const now = this.#options.edges.now();
     const { value, oid } = await lease.read();
-    const mine = value?.holder === this.#options.holder;
-    if (value !== undefined && !mine && value.until > now) {
+    const mine = value?.holder.id === this.#options.holder.id;
+    if (value !== undefined && !mine && value.until > now && !isGone(value.holder, this.#options.holder)) {
       this.#say(
         '',
         '',
         'wait',
-        `another run (${value.holder}) is at work until ${new Date(value.until).toISOString()} at the latest`,
+        `another run (process ${value.holder.pid} on ${value.holder.host}) is at work until ${new Date(value.until).toISOString()} at the latest`,
       );
       return false;
     }
@@ -233,6 +241,11 @@ export class Runner {
       commit,
     });
   }
+}
+
+/** A run of this machine that was killed need not be waited for. Were it wrong, the branch would still decide. */
+function isGone(holder: Holder, own: Holder): boolean {
+  return holder.host === own.host && (holder.pid === own.pid || !isAlive(holder.pid));
 }
 
 /** A build that has moved on is watched where users still meet it, until it is what production runs. */
