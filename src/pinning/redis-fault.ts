@@ -1,7 +1,7 @@
 /** What an error of Redis or of its client means, in words that say what to do. */
 
 /** `otherType`: Redis is well, but the key holds no text: it is not ours. */
-export type RedisFaultKind = 'timeout' | 'away' | 'refused' | 'otherType';
+export type RedisFaultKind = 'timeout' | 'closed' | 'away' | 'refused' | 'otherType';
 
 export interface RedisFault {
   readonly kind: RedisFaultKind;
@@ -46,7 +46,7 @@ export function redisFaultOf(error: unknown): RedisFault {
     return { kind: 'away', reason: `Redis cannot be reached (${code})` };
   }
   if (/Connection is closed|isn't writeable|enableOfflineQueue|max retries per request/i.test(message)) {
-    return { kind: 'away', reason: 'the connection to Redis is closed' };
+    return { kind: 'closed', reason: 'the connection to Redis is closed' };
   }
   return { kind: 'away', reason: `Redis: ${message.slice(0, 200)}` };
 }

@@ -156,7 +156,8 @@ export class RedisLink {
       client.on('error', (error: Error) => this.#onError(redisFaultOf(error)));
       client.on('ready', () => this.#probe());
       client.on('close', () => this.#onLost());
-      client.connect().catch((error: unknown) => this.#onError(redisFaultOf(error)));
+      // It only says that the connection is closed; why comes as an event, in the same turn.
+      client.connect().catch((error: unknown) => setImmediate(() => this.#onError(redisFaultOf(error))));
     } catch (error) {
       this.#onError({ kind: 'refused', reason: (error as Error).message });
     }
@@ -164,7 +165,7 @@ export class RedisLink {
 
   #onError(fault: RedisFault): void {
     if (this.#closed) return;
-    if (!this.usable) this.#fault = fault;
+    if (!this.usable) this.#tell(fault);
     this.#probeFailed(fault);
   }
 
@@ -202,7 +203,7 @@ export class RedisLink {
   #probeFailed(fault: RedisFault): void {
     if (this.#closed || this.#circuit.state !== 'half-open') return;
     this.#circuit.probed(false, this.#edges.now());
-    this.#fault = fault;
+    this.#tell(fault);
     if (!this.#everSettled) this.#edges.onChange(this.state);
     this.#settle();
     this.#wait(fault);
@@ -215,9 +216,15 @@ export class RedisLink {
     this.#wait(fault);
   }
 
+  /** That a connection is closed says less than why it could not be opened. */
+  #tell(fault: RedisFault): void {
+    if (fault.kind !== 'closed' || this.#fault === NOT_CONNECTED) this.#fault = fault;
+  }
+
   #wait(fault: RedisFault): void {
     // Bytes that a dead network swallowed would be answered never, and those behind them neither: begin anew.
-    if (fault.kind === 'timeout') this.#client?.disconnect(true);
+    // Only a connection that stands: in the middle of connecting, ioredis would never try again.
+    if (fault.kind === 'timeout' && this.#client?.status === 'ready') this.#client.disconnect(true);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#probe(), this.#circuit.pause);
     this.#timer.unref();

@@ -1,74 +1,18 @@
 /** Pins in a real Redis: shared by replicas, and never in the way of a request. */
 
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { suite, test } from 'node:test';
-import { Redis } from 'ioredis';
-import { cleanUp } from '../support/clean-up.ts';
 import { startHttpUpstream } from '../support/http-upstream.ts';
-import {
-  type PointsmanProcess,
-  startPointsman,
-  type TestConfig,
-  temporaryDirectory,
-} from '../support/pointsman-process.ts';
+import { type PointsmanProcess, startPointsman, type TestConfig } from '../support/pointsman-process.ts';
+import { startRedis } from '../support/redis-server.ts';
 import { inParallel, send } from '../support/request.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const PASSWORD = 'correct horse';
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-const port = await freePort();
-const directory = temporaryDirectory();
-let server: ChildProcess | undefined;
-const redis = new Redis({ port, password: PASSWORD, lazyConnect: true, retryStrategy: () => 50 });
-redis.on('error', () => {});
-cleanUp(() => redis.disconnect());
-cleanUp(() => stopRedis());
-
-async function startRedis(): Promise<void> {
-  server = spawn(
-    'redis-server',
-    [
-      '--port',
-      String(port),
-      '--bind',
-      '127.0.0.1',
-      '--requirepass',
-      PASSWORD,
-      '--save',
-      '',
-      '--dir',
-      directory,
-    ],
-    { stdio: 'ignore' },
-  );
-  await waitFor('redis', async () => {
-    const answer = await redis.ping().catch(() => undefined);
-    return answer === 'PONG';
-  });
-}
-
-async function stopRedis(): Promise<void> {
-  const child = server;
-  server = undefined;
-  if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-  const gone = once(child, 'exit');
-  child.kill('SIGKILL');
-  await gone;
-}
-
-await startRedis();
+const server = await startRedis({ lines: [`requirepass "${PASSWORD}"`], client: { password: PASSWORD } });
+const redis = server.client;
+const pinKeys = () => redis.keys('*:pin:*');
 const canary = await startHttpUpstream('canary');
 const production = await startHttpUpstream('production');
 
@@ -82,7 +26,7 @@ function config(weights: Record<string, number>): TestConfig {
   } as TestConfig;
 }
 
-const env = { REDIS_URL: `redis://:${encodeURIComponent(PASSWORD)}@127.0.0.1:${port}` };
+const env = { REDIS_URL: `redis://:${encodeURIComponent(PASSWORD)}@127.0.0.1:${server.port}` };
 const start = (weights: Record<string, number>) => startPointsman(config(weights), { env });
 
 async function backendsOf(proxy: PointsmanProcess, users: number): Promise<string[]> {
@@ -104,7 +48,7 @@ suite('pins in Redis', () => {
     await second.waitForLog((line) => /connected to Redis/.test(line.msg));
     assert.deepEqual(await backendsOf(second, USERS), before);
     assert.ok(before.includes('canary') && before.includes('production'));
-    assert.equal(await redis.dbsize(), USERS);
+    assert.equal((await pinKeys()).length, USERS);
     await first.stop();
     await second.stop();
   });
@@ -114,8 +58,8 @@ suite('pins in Redis', () => {
     await proxy.waitForLog((line) => /connected to Redis/.test(line.msg));
     assert.deepEqual(new Set(await backendsOf(proxy, USERS)), new Set(['production']));
     await waitFor('all keys to be rewritten', async () => {
-      const values = await redis.mget(await redis.keys('*'));
-      return values.every((value) => value === 'production');
+      const values = await redis.mget(await pinKeys());
+      return values.every((value) => value === 'p1:production');
     });
     await proxy.stop();
   });
@@ -123,8 +67,8 @@ suite('pins in Redis', () => {
   test('hold neither user nor password in keys, log or status, and end by themselves', async () => {
     const proxy = await start({ canary: 50, production: 50 });
     await backendsOf(proxy, 5);
-    for (const key of await redis.keys('*')) {
-      assert.match(key, /^pointsman:shop:pin:user:[A-Za-z0-9_-]{24}$/);
+    for (const key of await pinKeys()) {
+      assert.match(key, /^pointsman:shop:pin:user:1:[A-Za-z0-9_-]{24}$/);
       assert.ok((await redis.pttl(key)) > 0);
     }
     const said = `${JSON.stringify(proxy.log())}${JSON.stringify(await proxy.status())}${await proxy.metrics()}`;
@@ -135,18 +79,18 @@ suite('pins in Redis', () => {
   test('fail no request when Redis is killed or frozen, and come back with it', async () => {
     const proxy = await start({ canary: 50, production: 50 });
     await proxy.waitForLog((line) => /connected to Redis/.test(line.msg));
-    await stopRedis();
+    await server.stop();
     const without = await backendsOf(proxy, USERS);
     assert.deepEqual(await backendsOf(proxy, USERS), without, 'the hash decides, the same each time');
     assert.ok((await proxy.metric('pointsman_pins_total', { result: 'unavailable' })) > 0);
-    await startRedis();
+    await server.start();
     await proxy.waitFor('pins to be stored again', async () => {
       await backendsOf(proxy, 10);
       return (await proxy.metric('pointsman_pins_total', { result: 'stored' })) > 0;
     });
-    server!.kill('SIGSTOP');
+    server.freeze();
     await backendsOf(proxy, 40);
-    server!.kill('SIGCONT');
+    server.thaw();
     await proxy.stop();
   });
 });

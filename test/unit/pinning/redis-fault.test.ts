@@ -30,7 +30,7 @@ describe('errors of Redis', () => {
       kind: 'away',
       reason: 'Redis cannot be reached (ECONNREFUSED)',
     });
-    assert.equal(faultOf("Stream isn't writeable and enableOfflineQueue options is false").kind, 'away');
+    assert.equal(faultOf("Stream isn't writeable and enableOfflineQueue options is false").kind, 'closed');
     assert.equal(faultOf('Command timed out').kind, 'timeout');
     assert.equal(
       faultOf('WRONGTYPE Operation against a key holding the wrong kind of value').kind,
