@@ -110,8 +110,6 @@ export class Backend {
   #entries: readonly Entry[] = [];
   /** No longer in the file, and in use until what replaces them is ready. */
   #leaving: readonly Entry[] = [];
-  /** In the file, but not ready since they came. */
-  readonly #fresh = new Set<ServerSource>();
   /** In the order of the servers. */
   #members = new Map<string, Member>();
   #circuit: Standing<CircuitState>;
@@ -154,16 +152,15 @@ export class Backend {
         source = [...prepared].find((candidate) => isSameTarget(candidate.url, server.url));
         if (source !== undefined) prepared.delete(source);
         source ??= new ServerSource(this.name, server.url, health, this.#edges.shared);
-        this.#fresh.add(source);
       }
       source.useHealth(health);
       entries.push({ source, server });
     }
     this.#entries = entries;
     const listed = new Set(entries.map(({ source }) => source));
-    for (const source of this.#fresh) if (!listed.has(source)) this.#fresh.delete(source);
     const gone = former.filter(({ source }) => !listed.has(source));
-    this.#leaving = gone.filter(({ source }) => canServeOn(source.url, [...this.#fresh]));
+    const coming = entries.filter(({ source }) => !source.established).map(({ source }) => source.url);
+    this.#leaving = gone.filter(({ source }) => canServeOn(source.url, coming));
     for (const entry of gone) if (!this.#leaving.includes(entry)) entry.source.close();
     this.refresh();
   }
@@ -248,21 +245,17 @@ export class Backend {
 
   /** Servers that came are in use once they are ready; until then those serve on that they replace. */
   #move(): void {
-    if (this.#leaving.length === 0) {
-      this.#fresh.clear();
-      return;
-    }
-    for (const source of this.#fresh) if (source.canTakeOver) this.#fresh.delete(source);
+    const coming = this.#entries.filter(({ source }) => !source.established);
+    if (this.#leaving.length === 0) return;
     const isEmpty = this.#visible().every(({ source }) => source.endpoints.size === 0);
-    if (this.#fresh.size > 0 && !(isEmpty && [...this.#fresh].every(({ ready }) => ready))) return;
+    if (coming.length > 0 && !(isEmpty && coming.every(({ source }) => source.ready))) return;
     for (const { source } of this.#leaving) source.close();
     this.#leaving = [];
-    this.#fresh.clear();
   }
 
   #visible(): readonly Entry[] {
     if (this.#leaving.length === 0) return this.#entries;
-    return [...this.#entries.filter(({ source }) => !this.#fresh.has(source)), ...this.#leaving];
+    return [...this.#entries.filter(({ source }) => source.established), ...this.#leaving];
   }
 
   /** An address and port that several servers stand for is one endpoint: that of the first. */
@@ -413,7 +406,7 @@ export class Backend {
         ? worst.reason
         : alike.map(({ url, reason }) => `${url.authority}: ${reason}`).join('; ');
     const awaited =
-      this.#leaving.length === 0 ? [] : this.#entries.filter(({ source }) => this.#fresh.has(source));
+      this.#leaving.length === 0 ? [] : this.#entries.filter(({ source }) => !source.established);
     const waits = awaited.map(
       ({ source }) => `; until ${source.url.authority} is ready: ${source.name.reason}`,
     );
@@ -478,8 +471,6 @@ export function isSameTarget(a: ServerUrl, b: ServerUrl): boolean {
  * Whether endpoints of a former URL can take requests until those that come are known: an endpoint of plain http is an
  * address and a port and nothing else; of https it is also the name in the certificate, which has changed.
  */
-function canServeOn(former: ServerUrl, coming: readonly ServerSource[]): boolean {
-  return (
-    coming.length > 0 && [former, ...coming.map(({ url }) => url)].every(({ scheme }) => scheme === 'http')
-  );
+function canServeOn(former: ServerUrl, coming: readonly ServerUrl[]): boolean {
+  return coming.length > 0 && [former, ...coming].every(({ scheme }) => scheme === 'http');
 }

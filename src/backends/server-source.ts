@@ -40,6 +40,7 @@ export class ServerSource {
   readonly #shared: Shared;
   readonly #name: SharedName;
   #health: HealthConfig;
+  #established = false;
   #endpoints = new Map<string, SourceEndpoint>();
 
   constructor(backend: string, url: ServerUrl, health: HealthConfig, shared: Shared) {
@@ -74,11 +75,15 @@ export class ServerSource {
   }
 
   /**
-   * A name that does not exist empties the backend, as the file says; one that DNS could not be asked for just now takes
-   * nothing away from what serves.
+   * Whether it can stand for itself: it has been ready with addresses, or DNS says now that there are none. A name that
+   * does not exist empties the backend, as the file says; one that DNS could not be asked for just now takes nothing
+   * away from what serves.
    */
-  get canTakeOver(): boolean {
-    return this.ready && isDecided(this.name);
+  get established(): boolean {
+    if (this.#established) return true;
+    if (!this.ready || !isDecided(this.name)) return false;
+    this.#established = this.#endpoints.size > 0;
+    return true;
   }
 
   /** Whether its checks show more than that somebody accepts connections. */

@@ -17,8 +17,10 @@ const MIN_TTL_MS = 500;
 
 type Host = (typeof HOSTS)[number];
 type Answer = readonly string[] | FailureKind;
+/** The servers of each backend. */
+type Table = Readonly<Partial<Record<string, readonly Host[]>>>;
 type Step =
-  | { readonly kind: 'apply'; readonly table: Readonly<Partial<Record<string, Host>>> }
+  | { readonly kind: 'apply'; readonly table: Table }
   | { readonly kind: 'dns'; readonly host: Host; readonly answer: Answer }
   | { readonly kind: 'die'; readonly address: string }
   | { readonly kind: 'live'; readonly address: string }
@@ -28,9 +30,11 @@ type Step =
 const host = fc.constantFrom(...HOSTS);
 const address = fc.constantFrom(...ADDRESSES);
 /** Mostly all three backends: a world without any has nothing to lose. */
-const table = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ a: host, b: host, c: host }) },
-  { weight: 1, arbitrary: fc.record({ a: host, b: host, c: host }, { requiredKeys: [] }) },
+const servers = fc.shuffledSubarray([...HOSTS], { minLength: 1 });
+const one = host.map((name) => [name]);
+const table: fc.Arbitrary<Table> = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ a: one, b: one, c: servers }) },
+  { weight: 1, arbitrary: fc.record({ a: one, b: servers, c: servers }, { requiredKeys: [] }) },
 );
 const addresses = fc.subarray([...ADDRESSES], { minLength: 1 });
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -127,9 +131,12 @@ class World {
     return { kind: 'answer', addresses: [...answer], ttlMs: 3_000, omitted: 0 };
   }
 
-  apply(table: Readonly<Partial<Record<string, Host>>>): void {
+  apply(table: Table): void {
     const backends = Object.fromEntries(
-      Object.entries(table).map(([name, target]) => [name, { url: `http://${target}` }]),
+      Object.entries(table).map(([name, hosts]) => [
+        name,
+        { servers: hosts!.map((target) => ({ url: `http://${target}` })) },
+      ]),
     );
     this.applying = true;
     this.supervisor.apply(
@@ -171,7 +178,7 @@ test('after any history, what is told is what is in use, each upstream has one c
   await fc.assert(
     fc.asyncProperty(history, async (steps) => {
       const world = new World();
-      let table: Readonly<Partial<Record<string, Host>>> = {};
+      let table: Table = {};
       for (const next of steps) {
         const before = new Map(BACKENDS.map((name) => [name, world.addressesOf(name)]));
         const moving = new Set(BACKENDS.filter((name) => world.isMoving(name)));
@@ -186,9 +193,11 @@ test('after any history, what is told is what is in use, each upstream has one c
         for (const name of BACKENDS) {
           const had = before.get(name) ?? [];
           if (had.length === 0 || table[name] === undefined) continue;
-          const answer = world.heard.get(table[name]);
-          const isAbsent = answer === 'notFound' || answer === 'noAddresses';
-          // Another name that does not exist is what the file says; nothing else empties a backend.
+          const isAbsent = table[name].every((target) => {
+            const answer = world.heard.get(target);
+            return answer === 'notFound' || answer === 'noAddresses';
+          });
+          // Other names that do not exist are what the file says; nothing else empties a backend.
           const emptied = isAbsent && (former[name] !== table[name] || moving.has(name));
           if (!emptied) {
             assert.notEqual(world.addressesOf(name)?.length, 0, `${name} lost its endpoints`);
@@ -201,10 +210,12 @@ test('after any history, what is told is what is in use, each upstream has one c
       await world.clock.advance(60_000);
       const used = new Set<string>();
       for (const { backend, endpoints } of world.supervisor.endpoints()) {
-        const expected = ADDRESSES.slice(0, HOSTS.indexOf(table[backend]!) + 1);
+        // Every host has the addresses of the one before it: an address of several counts once.
+        const most = Math.max(...table[backend]!.map((target) => HOSTS.indexOf(target)));
+        const expected = ADDRESSES.slice(0, most + 1);
         for (const one of expected) used.add(one);
         assert.deepEqual(
-          endpoints.map((endpoint) => [endpoint.address, endpoint.health]),
+          endpoints.map((endpoint) => [endpoint.address, endpoint.health]).toSorted(),
           expected.map((one) => [one, world.dead.has(one) ? 'down' : 'up']),
         );
       }
@@ -224,7 +235,7 @@ test('after any history, what is told is what is in use, each upstream has one c
 test('however often traffic reports failures, an upstream and its name are asked within bounds', async () => {
   const world = new World();
   world.dns.set('red', ['10.0.0.1']);
-  world.apply({ a: 'red', b: 'red' });
+  world.apply({ a: ['red'], b: ['red'] });
   await settle();
   await world.clock.advance(INTERVAL_MS);
   world.begun.length = 0;
@@ -243,7 +254,7 @@ test('however often traffic reports failures, an upstream and its name are asked
 test('a report about what is no endpoint of the backend asks and checks nothing', async () => {
   const world = new World();
   world.dns.set('red', ['10.0.0.1']);
-  world.apply({ a: 'red' });
+  world.apply({ a: ['red'] });
   await settle();
   // Long enough after the first check and question for another one to be allowed at once, and before the next is due.
   await world.clock.advance(INTERVAL_MS / 4);
