@@ -2,8 +2,12 @@
  * Which backend a user belongs to, from the user and the weights alone: every replica agrees with no shared state.
  *
  * A user hashes to a bucket 0–9999. With up to two canaries the first grows up from 0, the second down from 9999 and
- * the main backend lies between, so that a change of one weight moves only the users it must. With more, weighted
- * rendezvous hashing decides, which has the same property at a small cost in exactness (±0.2 points).
+ * the main backend lies between: each canary gains or loses just the buckets by which its share changes, and nobody
+ * ever moves from one to the other. With more, weighted rendezvous hashing decides, which moves users to and from the
+ * changed backend alone, at a small cost in exactness (±0.2 points).
+ *
+ * Canaries are ordered by name, those without a weight too, so that neither the order in the file nor a weight of 0
+ * moves anybody. The price: a second canary whose name sorts before the first one's sends the first to the other end.
  */
 
 export const BUCKETS = 10_000;
@@ -71,7 +75,7 @@ export function bucketOf(salt: string, user: string): number {
  * Lays the backends of a split out over the buckets.
  *
  * @param names   backends of the split; their order does not matter: canaries are ordered by name
- * @param weights weights in the same order, at least one above 0
+ * @param weights weights in the same order; those of 0 get nobody
  * @param main    index of the backend between the canaries
  */
 export function layOut(names: readonly string[], weights: readonly number[], main: number): BucketLayout {
@@ -79,8 +83,9 @@ export function layOut(names: readonly string[], weights: readonly number[], mai
     .map((name, index) => ({ name, index }))
     .filter(({ index }) => index !== main)
     .sort((a, b) => (a.name < b.name ? -1 : 1));
-  if (canaries.length > 2) return { kind: 'rendezvous' };
   const total = weights.reduce((sum, weight) => sum + weight, 0);
+  // Without any weight there is nobody to lie between the canaries either.
+  if (canaries.length > 2 || total === 0) return { kind: 'rendezvous' };
   const share = (index: number) => Math.round(((weights[index] ?? 0) / total) * BUCKETS);
   const low = canaries[0];
   const high = canaries[1];

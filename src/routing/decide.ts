@@ -1,12 +1,17 @@
 /**
- * Where a request goes: the one decision that the live path, `explain`, status and the tests share.
+ * Where a request goes: the one decision that the live path, `explain`, `plan` and the tests share.
  *
- * Order of precedence: health (a backend without usable endpoints is passed over), then the remembered pin, then the
- * user's bucket, then the weights.
+ * Order of precedence, each over those that follow:
+ * 1. invariants: what is promised to a group is no part of its row's split any more (`guardedRoute`);
+ * 2. health: a backend that cannot be used is passed over;
+ * 3. the operator's override: weights set by hand stand in the split instead of the file's (`withWeights`);
+ * 4. the pin that is remembered, unless its backend is rolled back or has no weight;
+ * 5. the user's bucket;
+ * 6. the weights.
  */
 import { backendOfUser, bucketOf } from './bucket.ts';
 import { drawBackend, everyBackend, type Rotation } from './split.ts';
-import type { Route } from './table.ts';
+import type { Route, Split } from './table.ts';
 
 /** `only`: the split has one backend; `pin`: remembered; `bucket`: by the user's hash; `weights`: drawn. */
 export type DecisionSource = 'only' | 'pin' | 'bucket' | 'weights';
@@ -42,7 +47,7 @@ export function decide(
       backendOfUser(split.layout, bucket, salt, user, split.names, weights, isUsable);
     if (remembered !== undefined) {
       const wanted = split.names.indexOf(remembered);
-      if (wanted !== -1 && split.weights[wanted]! > 0) {
+      if (wanted !== -1 && split.keeps[wanted]! && mayStay(split, wanted, bucket, salt, user)) {
         if (usable(wanted)) return { index: wanted, wanted, source: 'pin', bucket };
         return { index: own(split.weights, (i) => i !== wanted && usable(i)), wanted, source: 'pin', bucket };
       }
@@ -56,7 +61,7 @@ export function decide(
     };
   }
   if (split.names.length === 1) {
-    return { index: split.weights[0]! > 0 && usable(0) ? 0 : -1, wanted: 0, source: 'only', bucket: -1 };
+    return { index: split.shares[0]! > 0 && usable(0) ? 0 : -1, wanted: 0, source: 'only', bucket: -1 };
   }
   if (rotation === undefined) {
     return { index: soleUsable(split.shares, usable), wanted: -1, source: 'weights', bucket: -1 };
@@ -65,6 +70,16 @@ export function decide(
   const index =
     wanted === -1 || usable(wanted) ? wanted : drawBackend(split.weights, rotation.spills, usable);
   return { index, wanted, source: 'weights', bucket: -1 };
+}
+
+/**
+ * Whether a user may be kept on a backend whose share is bounded: those who would belong to it were its share as large
+ * as it may be. Weights below the bound can then go up and down without moving them, and never more of them stay.
+ */
+function mayStay(split: Split, index: number, bucket: number, salt: string, user: string): boolean {
+  const widest = split.widest?.[index];
+  if (widest === undefined) return true;
+  return backendOfUser(widest.layout, bucket, salt, user, split.names, widest.shares, everyBackend) === index;
 }
 
 /** The only backend that a draw could choose, or -1 when there are several or none. */

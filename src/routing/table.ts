@@ -1,9 +1,12 @@
 /** The routing table: an immutable snapshot compiled from one configuration and swapped whole. */
-import { RE2JS } from 're2js';
 import type { BackendConfig, Config, PinConfig, RouteConfig } from '../config/schema.ts';
+import { splitWeights } from '../config/split-weights.ts';
 import { BearerClaim } from '../pinning/bearer-claim.ts';
 import { CookieIssuer } from '../pinning/issued-cookie.ts';
-import { type BucketLayout, layOut } from './bucket.ts';
+import type { BucketLayout } from './bucket.ts';
+import { type Conditions, compileMatch, type Match, matchesClient, matchesGroupAlone } from './conditions.ts';
+import { compileSplit, withGuards } from './guard.ts';
+import { compileGroups, type Groups, type Invariant } from './invariants.ts';
 
 export interface RoutingTable {
   readonly config: Config;
@@ -15,6 +18,13 @@ export interface RoutingTable {
   readonly routes: readonly Route[];
   /** True when routes match by group alone, or not at all: then no other fact of the request is needed. */
   readonly groupsOnly: boolean;
+  /** Some route looks at the address of the client. */
+  readonly needsClient: boolean;
+  readonly groups: Groups;
+  /** The first row without a match. */
+  readonly defaultRoute: Route | undefined;
+  /** Takes requests of groups that no row names, instead of `defaultRoute`. */
+  readonly unknownRoute: Route | undefined;
 }
 
 export interface Backend {
@@ -30,17 +40,41 @@ export interface Route {
   readonly match: Match | undefined;
   readonly split: Split;
   readonly pin: Pin | undefined;
+  /** A canary's failure is answered by the main backend, where that cannot repeat an effect. */
+  readonly shield: boolean;
   readonly responseHeadTimeout: number;
   readonly idleTimeout: number;
+  /** Some of its tests look at the field of the group, so that it names values in its own way. */
+  readonly readsGroupField: boolean;
+  /**
+   * By index of a group's class: the same row for requests to whose group something is promised. Undefined, as a
+   * whole or for a class, where no promise is about a backend of the split.
+   */
+  readonly guarded: readonly (Route | undefined)[] | undefined;
+  /** In such a row, by index in the split: the promise that takes something away from the backend. */
+  readonly limits: readonly (Invariant | undefined)[] | undefined;
 }
 
 /** Parallel arrays in the order of the configuration. */
 export interface Split {
   readonly names: readonly string[];
   readonly backendIds: readonly number[];
+  /** In this proportion backends take over when others fail; 0: never. Without those that are rolled back. */
   readonly weights: readonly number[];
+  /** The weights while nothing fails: 0 for `backup` backends, unless there are no others. */
+  readonly shares: readonly number[];
+  /** Whether a user whom a store remembers there stays. */
+  readonly keeps: readonly boolean[];
   /** Index of the backend that is not a canary. */
   readonly main: number;
+  readonly layout: BucketLayout;
+  /** By index: of a backend whose share is bounded, the users that it may keep at most; undefined where all. */
+  readonly widest: readonly (Widest | undefined)[] | undefined;
+}
+
+/** The split in which a backend has the largest share that it may have. */
+export interface Widest {
+  readonly shares: readonly number[];
   readonly layout: BucketLayout;
 }
 
@@ -62,36 +96,13 @@ export type PinSource =
   | { readonly kind: 'bearerClaim'; readonly claim: BearerClaim }
   | { readonly kind: 'clientAddress'; readonly trustedHops: number };
 
-/** Everything that is set must hold. */
-export interface Match {
-  /** Lower case. */
-  readonly groups: readonly string[] | undefined;
-  /** Lower case; `*.` stands for every name below. */
-  readonly hosts: readonly string[] | undefined;
-  readonly paths: readonly string[] | undefined;
-  readonly methods: readonly string[] | undefined;
-  readonly headers: readonly FieldMatch[];
-}
-
-export interface FieldMatch {
-  /** As written in the configuration. */
-  readonly label: string;
-  /** Lower case. */
-  readonly name: string;
-  readonly present: boolean | undefined;
-  readonly exact: string | undefined;
-  readonly prefix: string | undefined;
-  /** Linear-time (RE2); a backtracking expression would let one request stop the process. */
-  readonly regex: RE2JS | undefined;
-  readonly ignoreCase: boolean;
-}
-
 export function compileTable(config: Config): RoutingTable {
   const backends = Object.entries(config.backends).map(
     ([name, backend], id): Backend => ({ id, name, config: backend }),
   );
   const ids = new Map(backends.map((backend) => [backend.name, backend.id]));
-  const routes = config.routes.map((route, index) => compileRoute(route, index, config, ids));
+  const groups = compileGroups(config);
+  const routes = config.routes.map((route, index) => compileRoute(route, index, config, ids, groups));
   return {
     config,
     service: config.service,
@@ -100,38 +111,53 @@ export function compileTable(config: Config): RoutingTable {
     backends,
     routes,
     groupsOnly: routes.every(({ match }) => match === undefined || matchesGroupAlone(match)),
+    needsClient: routes.some(({ match }) => match !== undefined && matchesClient(match)),
+    groups,
+    defaultRoute: routes.find(({ match }) => match === undefined),
+    unknownRoute: routes.find(({ name }) => name === config.unknownGroup),
   };
 }
 
 function compileRoute(
-  route: RouteConfig,
+  config: RouteConfig,
   index: number,
-  config: Config,
+  all: Config,
   ids: ReadonlyMap<string, number>,
+  groups: Groups,
 ): Route {
-  const names = Object.keys(route.split);
-  const weights = Object.values(route.split);
-  const main = mainBackend(names, weights, route.main);
-  const pin = route.pin === undefined ? undefined : compilePin(route.pin, config);
-  return {
+  const match = config.match === undefined ? undefined : compileMatch(config.match);
+  const weights = splitWeights(config, all.backends);
+  const backendIds = weights.names.map((name) => {
+    const id = ids.get(name);
+    if (id === undefined) throw new Error(`routes[${index}].split names the unknown backend "${name}"`);
+    return id;
+  });
+  // A roll-back must not move the others, so it does not change which backend lies between the canaries.
+  const planned = splitWeights({ split: config.split }, all.backends).shares;
+  const main = mainBackend(weights.names, planned, config.main);
+  const route: Route = {
     index,
-    name: route.name,
-    match: route.match === undefined ? undefined : compileMatch(route.match),
-    split: {
-      names,
-      weights,
-      backendIds: names.map((name) => {
-        const id = ids.get(name);
-        if (id === undefined) throw new Error(`routes[${index}].split names the unknown backend "${name}"`);
-        return id;
-      }),
-      main,
-      layout: layOut(names, weights, main),
-    },
-    pin,
-    responseHeadTimeout: route.timeouts?.responseHead ?? config.timeouts.responseHead,
-    idleTimeout: route.timeouts?.idle ?? config.timeouts.idle,
+    name: config.name,
+    match,
+    split: compileSplit(weights, backendIds, main),
+    pin: config.pin === undefined ? undefined : compilePin(config.pin, all),
+    shield: config.shield,
+    responseHeadTimeout: config.timeouts?.responseHead ?? all.timeouts.responseHead,
+    idleTimeout: config.timeouts?.idle ?? all.timeouts.idle,
+    readsGroupField: match !== undefined && readsField(match, all.groupHeader.toLowerCase()),
+    guarded: undefined,
+    limits: undefined,
   };
+  return withGuards(route, groups);
+}
+
+function readsField(match: readonly Conditions[], lowerName: string): boolean {
+  return match.some(
+    ({ headers, and, not }) =>
+      headers.some(({ name }) => name === lowerName) ||
+      readsField(and, lowerName) ||
+      readsField(not, lowerName),
+  );
 }
 
 /** The named one, else the heaviest; between equals the first by name, so that reordering changes nothing. */
@@ -172,42 +198,4 @@ function compileSource(source: PinConfig['by'][number]): PinSource {
 function compileCookie(cookie: NonNullable<PinConfig['issueCookie']>, service: string): CookieIssuer {
   const { name = `pointsman-${service}`, ttl, sameSite, secure, path, domain, keys } = cookie;
   return new CookieIssuer({ name, ttl, sameSite, secure, path, domain, keys }, service);
-}
-
-function compileMatch(match: NonNullable<RouteConfig['match']>): Match {
-  return {
-    groups: list(match.group)?.map((group) => group.trim().toLowerCase()),
-    hosts: list(match.host)?.map((host) => host.toLowerCase()),
-    paths: list(match.path),
-    methods: list(match.method),
-    headers: Object.entries(match.headers ?? {}).map(([label, value]): FieldMatch => {
-      const rule = typeof value === 'string' ? { exact: value, ignoreCase: false } : value;
-      const fold = (text: string | undefined) => (rule.ignoreCase ? text?.toLowerCase() : text);
-      return {
-        label,
-        name: label.toLowerCase(),
-        present: 'present' in rule ? rule.present : undefined,
-        exact: fold(rule.exact),
-        prefix: fold('prefix' in rule ? rule.prefix : undefined),
-        regex:
-          'regex' in rule && rule.regex !== undefined
-            ? RE2JS.compile(rule.regex, rule.ignoreCase ? RE2JS.CASE_INSENSITIVE : 0)
-            : undefined,
-        ignoreCase: rule.ignoreCase,
-      };
-    }),
-  };
-}
-
-function matchesGroupAlone(match: Match): boolean {
-  return (
-    match.hosts === undefined &&
-    match.paths === undefined &&
-    match.methods === undefined &&
-    match.headers.length === 0
-  );
-}
-
-function list(value: string | readonly string[] | undefined): readonly string[] | undefined {
-  return typeof value === 'string' ? [value] : value;
 }
