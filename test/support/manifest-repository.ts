@@ -1,7 +1,7 @@
 /** A real git repository of manifests, and the command that works on it. */
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { cleanUp } from './clean-up.ts';
 import { MAIN, temporaryDirectory } from './pointsman-process.ts';
@@ -88,9 +88,10 @@ export class ManifestRepository {
 
   /** A shell command line, as a guide shows it, with `pointsman` for the command. */
   shell(line: string): Promise<Run> {
-    const bin = path.join(this.directory, '.git', 'test-bin');
+    const bin = path.join(this.directory, '..', `${path.basename(this.directory)}-bin`);
     if (!existsSync(bin)) {
       mkdirSync(bin, { recursive: true });
+      cleanUp(() => rmSync(bin, { recursive: true, force: true }));
       writeFileSync(path.join(bin, 'pointsman'), `#!/bin/sh\nexec "${process.execPath}" "${MAIN}" "$@"\n`, {
         mode: 0o755,
       });
