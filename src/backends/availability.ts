@@ -36,7 +36,10 @@ export type BackendUse = 'none' | 'available' | 'panic';
 
 /** A backend as one split sees it. */
 export interface SplitMember {
+  /** In this proportion it takes over from others; 0: never. */
   readonly weight: number;
+  /** Has users or a share of its own, though it may take over nothing. */
+  readonly holds?: boolean;
   /** Gets its weight only while no other backend is available. */
   readonly backup: boolean;
   /** Endpoints. */
@@ -57,8 +60,8 @@ export interface SplitMember {
  * @param main index of the backend that is not a canary
  */
 export function usesOf(members: readonly SplitMember[], main: number): BackendUse[] {
-  const serves = (member: SplitMember) => member.weight > 0 && member.available > 0;
-  const backupNeeded = !members.some((member) => !member.backup && serves(member));
+  const serves = (member: SplitMember) => (member.weight > 0 || member.holds === true) && member.available > 0;
+  const backupNeeded = !members.some((member) => !member.backup && member.weight > 0 && member.available > 0);
   const uses = members.map((member, index): BackendUse => {
     if (!serves(member) || (member.backup && !backupNeeded)) return 'none';
     return index === main && member.healthyPercent < member.panicThreshold ? 'panic' : 'available';

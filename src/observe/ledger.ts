@@ -33,12 +33,20 @@ export class Family<C extends Cell | HistogramCell = Cell> {
   readonly type: FamilyType;
   readonly labelNames: readonly string[];
   readonly limit: number;
+  readonly #mergedLimit: number | undefined;
   readonly #create: () => C;
   readonly #entries = new Map<string, Entry<C>>();
   #other: Entry<C> | undefined;
 
   constructor(
-    shape: { name: string; help: string; type: FamilyType; labelNames: readonly string[]; limit: number },
+    shape: {
+      name: string;
+      help: string;
+      type: FamilyType;
+      labelNames: readonly string[];
+      limit: number;
+      mergedLimit?: number | undefined;
+    },
     create: () => C,
   ) {
     this.name = shape.name;
@@ -46,6 +54,7 @@ export class Family<C extends Cell | HistogramCell = Cell> {
     this.type = shape.type;
     this.labelNames = shape.labelNames;
     this.limit = shape.limit;
+    this.#mergedLimit = shape.mergedLimit;
     this.#create = create;
   }
 
@@ -73,6 +82,11 @@ export class Family<C extends Cell | HistogramCell = Cell> {
     return cell;
   }
 
+  /** Forgets one series. Whoever holds its cell writes into the void from then on. */
+  forget(...labels: string[]): void {
+    this.#entries.delete(seriesKey(labels));
+  }
+
   /** Forgets every series; for families that are written anew before each scrape. */
   clear(): void {
     this.#entries.clear();
@@ -97,13 +111,23 @@ export class Family<C extends Cell | HistogramCell = Cell> {
     const series: Series[] = [];
     for (const entry of this.#entries.values()) series.push(seriesOf(entry));
     if (this.#other !== undefined) series.push(seriesOf(this.#other));
-    return { name: this.name, help: this.help, type: this.type, labelNames: [...this.labelNames], series };
+    const limit = this.#mergedLimit;
+    return {
+      name: this.name,
+      help: this.help,
+      type: this.type,
+      labelNames: [...this.labelNames],
+      series,
+      ...(limit === undefined ? {} : { limit }),
+    };
   }
 }
 
 export interface FamilyOptions {
   /** Most series; default 4096. */
   readonly limit?: number;
+  /** Most series of all processes together, the one for `other` not counted; default: no limit of its own. */
+  readonly mergedLimit?: number;
 }
 
 export class Ledger {
@@ -152,7 +176,8 @@ export class Ledger {
   ): Family<C> {
     if (this.#families.has(name)) throw new Error(`the metric ${name} is declared twice`);
     const limit = options?.limit ?? DEFAULT_SERIES_LIMIT;
-    const family = new Family<C>({ name, help, type, labelNames, limit }, create);
+    const { mergedLimit } = options ?? {};
+    const family = new Family<C>({ name, help, type, labelNames, limit, mergedLimit }, create);
     this.#families.set(name, family as unknown as Family<Cell>);
     return family;
   }

@@ -23,6 +23,8 @@ export interface FamilyTotals {
   readonly type: FamilyType;
   readonly labelNames: readonly string[];
   readonly series: readonly Series[];
+  /** Most series of this family when processes are added up, the one for `other` not counted. */
+  readonly limit?: number;
 }
 
 export interface LedgerTotals {
@@ -59,7 +61,8 @@ export function mergeTotals(
       } else if (!sameShape(merged.shape, family)) {
         throw new Error(`the metric ${family.name} has different types or labels in two processes`);
       }
-      for (const series of family.series) addSeries(merged.series, series, seriesLimit);
+      const limit = Math.min(seriesLimit, family.limit ?? Number.POSITIVE_INFINITY);
+      for (const series of family.series) addSeries(merged.series, series, limit);
     }
   }
   return {
@@ -69,6 +72,7 @@ export function mergeTotals(
       type: shape.type,
       labelNames: shape.labelNames,
       series: [...series.entries()].sort(byKey).map(([, value]) => value),
+      ...(shape.limit === undefined ? {} : { limit: shape.limit }),
     })),
   };
 }

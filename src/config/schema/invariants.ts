@@ -28,7 +28,9 @@ const invariant = z.strictObject({
     .min(0)
     .max(100)
     .optional()
-    .describe('Percentage points by which one reload may change the share of a backend, in any row and for any group.'),
+    .describe(
+      'Percentage points by which one reload may change the share of a backend, in any row and for any group.',
+    ),
   force: z
     .string()
     .min(1, 'is empty; say why the step is larger, since it is written to the log')
