@@ -16,7 +16,7 @@ const SCALE = 100;
  */
 export function weightsOf(endpoints: readonly Weighed[]): number[] {
   const products = endpoints.map(({ serverWeight, factor }) => serverWeight * factor);
-  const scale = products.every(Number.isInteger) ? 1 : SCALE;
+  const scale = products.every((product) => Number.isInteger(product) && product > 0) ? 1 : SCALE;
   const weights = products.map((product) => Math.max(1, Math.round(product * scale)));
   const divisor = weights.reduce(greatestCommonDivisor, 0);
   return divisor <= 1 ? weights : weights.map((weight) => weight / divisor);
