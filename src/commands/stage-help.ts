@@ -28,6 +28,8 @@ VERBS
 
     promote SERVICE [--stage STAGE] [--to STAGE]
         Moves a build one stage on once the plan is walked and the gates pass. --to further is a skip.
+        The stage it leaves goes back to its first weight, and one that it overtakes (--supersede) first goes down to
+        its own: promote again once the proxies run that. So no new image meets the users of a later weight.
         Default for --stage, here and above: the furthest stage before the last that has a build on trial.
 
     rollback SERVICE [--stage STAGE] [--to STAGE|COMMIT] [--drain|--evacuate]

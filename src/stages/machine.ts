@@ -5,6 +5,8 @@
  * - a stage holds one build, and a newer one takes its place only by `supersede`
  * - a build reaches the last stage only after all the others, or with a skip on record
  * - a build that was rolled back does not come again without force
+ * - a build enters a stage at the first weight of the plan, and only once the track is down at that weight: a cluster
+ *   brings images and tables in any order, so that a new image could else meet the users of the last one's 25 percent
  * - a rollback is always possible, and leaves the build on no stage beyond the one it is sent back to
  */
 
@@ -149,6 +151,21 @@ export function advance(
     : promote(pipeline, state, actor, { ...options, stage: stage.name });
 }
 
+/** A build that is about to be overtaken goes down to the first weight; the one that wants in follows once that is in force. */
+function makeRoom(state: ServiceState, stage: Stage, slot: Slot, actor: Actor): Outcome {
+  return {
+    state: withSlot(state, stage.name, { ...slot, step: 0, stepSince: actor.at, by: actor.by }),
+    change: {
+      verb: 'advance',
+      stage: stage.name,
+      image: slot.image,
+      before: slot.image,
+      weights: [stage.weights[slot.step]!, stage.weights[0]!],
+      forced: [],
+    },
+  };
+}
+
 /** In production and past its gates: nothing more is to come for this build. */
 function settle(pipeline: Pipeline, state: ServiceState, stage: Stage, slot: Slot): Outcome {
   const next = withSlot(state, stage.name, { ...slot, status: 'stable', approvals: [] });
@@ -210,7 +227,11 @@ export function promote(
     for (const name of missing) reasons[name] = options.reason ?? '';
     forced.push(...missing.map((name) => `skip:${name}`));
   }
-  let next = withSlot(state, stage.name, { ...slot, status: 'passed', approvals: [] });
+  const inTheWay =
+    target < pipeline.stages.length - 1 && goalSlot.status === 'running' && goalSlot.image !== image;
+  if (inTheWay && goalSlot.step > 0) return makeRoom(state, goal, goalSlot, actor);
+  // Back to the first weight: the next build finds the track ready for it.
+  let next = withSlot(state, stage.name, { ...slot, status: 'passed', step: 0, approvals: [] });
   next = withSlot(next, goal.name, fresh('running', image, actor));
   const inProduction = target === pipeline.stages.length - 1;
   return {

@@ -170,9 +170,11 @@ export class Runner {
         this.#say(service.name, stage.name, 'hold', `${failures(results)}; rollback is manual`);
       } else if (armed === 'all') moving.push({ stage, slot, results });
     }
-    // From the end, so that a stage is free by the time the build behind it wants in.
-    for (const { stage, slot, results } of moving.reverse())
-      await this.#on(service.name, stage, slot, results);
+    // From the end, so that a stage is free by the time the build behind it wants in; and one step a round, so that the
+    // gates of the next are asked of proxies that run the table of this one.
+    for (const { stage, slot, results } of moving.reverse()) {
+      if (await this.#on(service.name, stage, slot, results)) return;
+    }
   }
 
   async #back(service: Service, stage: Stage, slot: Slot, results: readonly GateResult[]): Promise<void> {
@@ -190,15 +192,15 @@ export class Runner {
     if (change !== undefined) this.#say(service.name, stage.name, 'rollback', reason, committed?.commit);
   }
 
-  async #on(name: string, stage: Stage, slot: Slot, results: readonly GateResult[]): Promise<void> {
+  async #on(name: string, stage: Stage, slot: Slot, results: readonly GateResult[]): Promise<boolean> {
     const waiting = results.filter(({ verdict }) => verdict === 'hold');
     if (waiting.length > 0) {
       this.#say(name, stage.name, 'hold', waiting.map(({ gate, detail }) => `${gate}: ${detail}`).join('; '));
-      return;
+      return false;
     }
     if (stage.promote === 'manual') {
       this.#say(name, stage.name, 'hold', 'the gates pass; promotion is manual');
-      return;
+      return false;
     }
     try {
       const { change, committed } = await carryOut(
@@ -221,9 +223,11 @@ export class Runner {
           results.map(summary).join('; ') || 'no gates',
           committed?.commit,
         );
+      return true;
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       this.#say(name, stage.name, 'hold', error.message);
+      return false;
     }
   }
 

@@ -326,7 +326,14 @@ function restored(
         name,
         now.image === then.image && now.status === then.status && now.step === then.step
           ? now
-          : { ...then, approvals: [], since: actor.at, stepSince: actor.at, by: actor.by },
+          : {
+              ...then,
+              step: now.image === then.image ? then.step : 0,
+              approvals: [],
+              since: actor.at,
+              stepSince: actor.at,
+              by: actor.by,
+            },
       ];
     }),
   );

@@ -131,6 +131,19 @@ suite('the pipeline, over random histories', () => {
     });
   });
 
+  test('an image comes to a track only while the table gives it the first weight of the plan at most', () => {
+    histories((before, _, { state }) => {
+      for (const one of pipeline.stages.slice(1, -1)) {
+        const old = before.stages[one.name]!;
+        const now = state.stages[one.name]!;
+        if (old.image === now.image || now.status !== 'running') continue;
+        const weight = weightOf(one, old);
+        assert.ok(weight === 'drain' || weight <= one.weights[0]!, `${one.name} was at ${weight} %`);
+        assert.equal(weightOf(one, now), one.weights[0]);
+      }
+    });
+  });
+
   test('a build on trial is displaced only by supersede, rollback or production', () => {
     histories((before, done, { state, change }) => {
       if (done.kind === 'rollback' || ('supersede' in done && done.supersede)) return;
