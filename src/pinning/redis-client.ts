@@ -16,6 +16,9 @@ export interface RedisClientOptions {
 
 const CONNECT_TIMEOUT_MS = 2_000;
 
+/** Longer than any command runs. */
+const NEVER_MS = 1_000_000_000;
+
 /**
  * Not connected yet: `connect()` does that. Throws when the URL is no good, or a file of TLS cannot be read.
  *
@@ -55,7 +58,8 @@ export async function createRedisClient(
         ...address.nodes[0],
         db: address.db,
         enableOfflineQueue: false,
-        retryStrategy,
+        // With a connection that is not retried at all, ioredis does not tell why there is none.
+        retryStrategy: reconnects ? retryStrategy : () => NEVER_MS,
       });
     case 'sentinel':
       return new ioredis.Redis({

@@ -28,6 +28,13 @@ const ANSWERS: Readonly<Record<string, string>> = {
 
 export function redisFaultOf(error: unknown): RedisFault {
   const { message, code } = error as NodeJS.ErrnoException;
+  const { lastNodeError } = error as { lastNodeError?: unknown };
+  if (lastNodeError instanceof Error || /None of startup nodes/.test(message)) {
+    // Of a Cluster; a node that answers has more to say than one that does not.
+    const inner = lastNodeError instanceof Error ? redisFaultOf(lastNodeError) : undefined;
+    if (inner?.kind === 'refused') return inner;
+    return { kind: 'away', reason: 'no node of the Cluster of Redis can be reached' };
+  }
   if (/^(?:-)?WRONGTYPE\b/.test(message)) return { kind: 'otherType', reason: 'the key holds another type' };
   if (message === 'Command timed out') return { kind: 'timeout', reason: 'no answer within the deadline' };
   if (/^ERR syntax error/.test(message) || /^ERR unknown command.*GETEX/i.test(message)) {
