@@ -18,6 +18,10 @@ const COMMANDS: Readonly<
     summary: 'say where a request would go, and why',
     load: async () => (await import('./commands/explain.ts')).explain,
   },
+  pins: {
+    summary: 'count, export or forget what Redis remembers of users',
+    load: async () => (await import('./commands/pins.ts')).pins,
+  },
   schema: {
     summary: 'print the JSON Schema of the configuration',
     load: async () => (await import('./commands/schema.ts')).schema,
