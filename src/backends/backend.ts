@@ -59,7 +59,7 @@ export type Change =
       readonly after: Standing<CircuitState>;
     };
 
-export type EjectionState = 'in' | 'ejected';
+export type EjectionState = 'in_rotation' | 'ejected';
 
 export interface BackendEdges {
   readonly clock: Clock;
@@ -181,7 +181,7 @@ export class Backend {
     this.#changes.push({
       kind: 'ejection',
       endpoint: label,
-      before: { state: 'in', reason: '', since: record.inSince },
+      before: { state: 'in_rotation', reason: '', since: record.inSince },
       after: { state: 'ejected', reason: record.outlier.ejection!.reason, since: moment.now },
     });
     this.#schedule();
@@ -347,7 +347,7 @@ export class Backend {
       kind: 'ejection',
       endpoint: endpoint.label,
       before: { state: 'ejected', reason: before.reason, since: before.since },
-      after: { state: 'in', reason, since: record.inSince },
+      after: { state: 'in_rotation', reason, since: record.inSince },
     });
   }
 

@@ -112,6 +112,55 @@ test('a backend shows its name resolution, its endpoints and their health with r
   );
 });
 
+test('an endpoint shows three states, each with reason and since, and what traffic made of it', () => {
+  const endpoint = endpointStatus({
+    address: '10.0.0.1',
+    port: 80,
+    ejected: true,
+    weight: 3,
+    tier: 1,
+    warmingSince: 9_000,
+    reason: 'connected',
+    since: 1_000,
+    admin: { state: 'ready', reason: 'in service', since: 2_000 },
+    dns: { state: 'stale', reason: 'timed out', since: 3_000 },
+    ejection: { reason: '3 requests in a row without a response', since: 4_000, until: 34_000, times: 2 },
+  });
+  const idle = endpointStatus({ address: '10.0.0.2', port: 80, drained: true });
+  const { backends: reports } = buildStatus({
+    config,
+    backends: [
+      backendStatus({
+        name: 'production',
+        circuit: { state: 'open', reason: 'none available: 1 ejected', since: 4_000 },
+        healthyShare: 1 / 3,
+        endpoints: [endpoint, idle],
+      }),
+    ],
+    totals: traffic().totals(),
+    facts,
+  });
+  const report = reports.find(({ name }) => name === 'production')!;
+  const at = (seconds: number) => new Date(seconds * 1_000).toISOString();
+  assert.deepEqual(report.circuit, { state: 'open', reason: 'none available: 1 ejected', since: at(4) });
+  assert.equal(report.healthyShare, 0.3333);
+  assert.deepEqual(report.endpointsBy, { up: 2, down: 0, unchecked: 0, ejected: 1, drained: 1 });
+  assert.equal(report.usableEndpoints, 0);
+  const { health, reason, since, admin, dns, ejection, weight, tier, warmingSince } = report.endpoints[0]!;
+  assert.deepEqual([health, reason, since], ['up', 'connected', at(1)]);
+  assert.deepEqual(admin, { state: 'ready', reason: 'in service', since: at(2) });
+  assert.deepEqual(dns, { state: 'stale', reason: 'timed out', since: at(3) });
+  assert.deepEqual(ejection, {
+    reason: '3 requests in a row without a response',
+    since: at(4),
+    until: at(34),
+    times: 2,
+  });
+  assert.deepEqual([weight, tier, warmingSince], [3, 1, at(9)]);
+  assert.equal(report.endpoints[1]!.ejection, null);
+  assert.equal(report.endpoints[1]!.warmingSince, null);
+});
+
 test('failures and connections are counted', () => {
   assert.deepEqual(status.failures, { bad_request: 1 });
   assert.deepEqual(status.connections, { client: 7, tunnels: 0 });

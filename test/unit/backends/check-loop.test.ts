@@ -5,7 +5,7 @@ import type { HealthState } from '../../../src/backends/endpoint.ts';
 import { Gate } from '../../../src/backends/gate.ts';
 import { type EndpointHealth, initialHealth } from '../../../src/backends/health.ts';
 import type { ProbeResult } from '../../../src/backends/probe.ts';
-import { configSchema, healthOf } from '../../../src/config/schema.ts';
+import { configSchema, type HealthConfig, healthOf } from '../../../src/config/schema.ts';
 import { ManualClock, settle } from './fixtures/manual-clock.ts';
 
 const HEALTH = healthOf(
@@ -21,10 +21,14 @@ function start({
   answer,
   random = () => 0.5,
   known,
+  settings = {},
+  gate = new Gate(10),
 }: {
   answer?: () => ProbeResult;
   random?: () => number;
   known?: EndpointHealth;
+  settings?: Partial<HealthConfig>;
+  gate?: Gate;
 } = {}) {
   const clock = new ManualClock();
   const startedAt: number[] = [];
@@ -43,9 +47,9 @@ function start({
   };
   const loop = new CheckLoop(
     { kind: 'tcp', address: '127.0.0.1', port: 1, timeout: 1_000 },
-    HEALTH,
+    { ...HEALTH, ...settings },
     known ?? initialHealth(0),
-    { clock, random, probe, gate: new Gate(10) },
+    { clock, random, probe, gate },
     (_result, _before, after) => states.push(after.state),
   );
   loop.start();
@@ -161,5 +165,47 @@ describe('the checks of one endpoint', () => {
     assert.deepEqual(states, []);
     assert.equal(startedAt.length, 1);
     assert.equal(clock.pending, 0);
+  });
+
+  test('are at the fast interval while results contradict the state, and at the slow one while it is down', async () => {
+    let result = GOOD;
+    const { clock, startedAt, states } = start({
+      answer: () => result,
+      settings: { fastInterval: 500, downInterval: 10_000, jitter: 0 },
+    });
+    await clock.advance(1_000);
+    result = BAD;
+    await clock.advance(2_200);
+    // Three failures, then down; two good ones, of which the second is at the fast interval.
+    assert.deepEqual(startedAt, [0, 1_100, 1_600, 2_100]);
+    assert.deepEqual(states, ['up', 'up', 'up', 'down']);
+    result = GOOD;
+    await clock.advance(11_400);
+    assert.deepEqual(startedAt.slice(4), [12_100, 12_600, 14_600]);
+    assert.deepEqual(states.slice(4), ['down', 'up', 'up']);
+  });
+
+  test('wait at the gate for others that came with them, and only the first of each', async () => {
+    const gate = new Gate(1);
+    const first = start({ gate });
+    const second = start({ gate });
+    second.loop.checkNow();
+    second.loop.reportFailure();
+    await second.clock.advance(5_000);
+    assert.deepEqual([first.startedAt.length, second.startedAt.length], [1, 0]);
+    await first.end(GOOD);
+    assert.equal(second.startedAt.length, 1);
+    // Second checks of both go on while the first one of another is held up.
+    await first.clock.advance(2_000);
+    assert.equal(first.startedAt.length, 2);
+  });
+
+  test('that are stopped at the gate leave it to the next one', async () => {
+    const gate = new Gate(1);
+    const [first, second, third] = [start({ gate }), start({ gate }), start({ gate })];
+    second.loop.stop();
+    first.loop.stop();
+    await first.end(BAD);
+    assert.deepEqual([second.startedAt.length, third.startedAt.length], [0, 1]);
   });
 });

@@ -65,3 +65,35 @@ test('checks count by result, and the versions are exposed', () => {
   assert.deepEqual(values('pointsman_health_checks_total'), { 'canary ok': 1, 'canary failed': 2 });
   assert.deepEqual(values('pointsman_build_info'), { '1.2.3 v26.10.0': 1 });
 });
+
+test('what keeps endpoints from traffic, the circuit of a backend and changes of state are exposed', () => {
+  const { metrics, values } = setUp();
+  const endpoints = [
+    endpointStatus({ address: '10.0.0.1', port: 80, ejected: true }),
+    endpointStatus({ address: '10.0.0.2', port: 80, drained: true }),
+  ];
+  const circuit = { state: 'panic', reason: '', since: 0 } as const;
+  metrics.setBackends([backendStatus({ name: 'canary', circuit, healthyShare: 0.25, endpoints })]);
+  assert.deepEqual(values('pointsman_endpoint_ejected'), {
+    'canary 10.0.0.1:80': 1,
+    'canary 10.0.0.2:80': 0,
+  });
+  assert.deepEqual(values('pointsman_endpoint_drained'), {
+    'canary 10.0.0.1:80': 0,
+    'canary 10.0.0.2:80': 1,
+  });
+  assert.deepEqual(values('pointsman_backend_healthy_ratio'), { canary: 0.25 });
+  assert.deepEqual(values('pointsman_backend_circuit'), {
+    'canary closed': 0,
+    'canary degraded': 0,
+    'canary panic': 1,
+    'canary open': 0,
+  });
+  metrics.stateChanged('health', 'canary', 'down');
+  metrics.stateChanged('health', 'canary', 'down');
+  metrics.stateChanged('circuit', 'canary', 'open');
+  assert.deepEqual(values('pointsman_state_changes_total'), {
+    'health canary down': 2,
+    'circuit canary open': 1,
+  });
+});
