@@ -71,55 +71,102 @@ export interface ReachedRow {
   readonly route: RouteConfig;
   /** Takes every request of the group that comes this far, so that no later row gets one. */
   readonly sure: boolean;
+  /** `unknownGroup` leads here, whatever the row's own match says. */
+  readonly instead: boolean;
 }
 
-/** The rows that requests of `group` can get to, in order; the last one takes all that come there. */
-export function rowsOf(config: Pick<Config, 'routes' | 'unknownGroup'>, group: string): ReachedRow[] {
-  const rows: ReachedRow[] = [];
-  const unknown = group !== NO_GROUP && namedGroups(config).size > 0 && !namedGroups(config).has(group);
-  for (const [index, route] of config.routes.entries()) {
-    if (route.match === undefined && unknown && config.unknownGroup !== undefined) {
-      const instead = config.routes.findIndex(({ name }) => name === config.unknownGroup);
-      if (instead !== -1) {
-        rows.push({ index: instead, route: config.routes[instead]!, sure: true });
+/** What some conditions ask of the group, and whether they ask for anything else. */
+interface GroupTest {
+  readonly groups: ReadonlySet<string> | undefined;
+  readonly more: boolean;
+}
+
+interface GroupTests extends GroupTest {
+  readonly and: readonly GroupTest[];
+  readonly not: readonly GroupTest[];
+}
+
+/** The rows of a table, taken apart once so that they can be asked for many groups. */
+export class GroupRows {
+  readonly named: ReadonlySet<string>;
+  readonly #routes: readonly RouteConfig[];
+  readonly #tests: readonly (readonly GroupTests[] | undefined)[];
+  /** Index of the row for unknown groups; -1: there is none. */
+  readonly #unknown: number;
+
+  constructor(config: Pick<Config, 'routes' | 'unknownGroup'>) {
+    this.named = namedGroups(config);
+    this.#routes = config.routes;
+    this.#unknown = config.routes.findIndex(({ name }) => name === config.unknownGroup);
+    this.#tests = config.routes.map(({ match }) =>
+      match === undefined
+        ? undefined
+        : listOf(match).map((alternative) => ({
+            ...testOf(alternative),
+            and: listOf(alternative.and).map(testOf),
+            not: listOf(alternative.not).map(testOf),
+          })),
+    );
+  }
+
+  /** The rows that requests of `group` can get to, in order; the last one takes all that come there. */
+  rowsOf(group: string): ReachedRow[] {
+    const rows: ReachedRow[] = [];
+    const unknown = group !== NO_GROUP && this.named.size > 0 && !this.named.has(group);
+    for (const [index, route] of this.#routes.entries()) {
+      const tests = this.#tests[index];
+      if (tests === undefined) {
+        const instead = unknown && this.#unknown !== -1;
+        const last = instead ? this.#unknown : index;
+        rows.push({
+          index: last,
+          route: this.#routes[last]!,
+          sure: true,
+          instead: instead && last !== index,
+        });
         return rows;
       }
+      const sure = tests.some((test) => surelyTakes(test, group));
+      if (sure || tests.some((test) => mayTake(test, group)))
+        rows.push({ index, route, sure, instead: false });
+      if (sure) return rows;
     }
-    const sure = surelyTakes(route.match, group);
-    if (sure || mayTake(route.match, group)) rows.push({ index, route, sure });
-    if (sure) return rows;
+    return rows;
   }
-  return rows;
 }
 
 /** Some request of the group may match: what is asked besides the group is taken for possible. */
-export function mayTake(match: RouteConfig['match'], group: string): boolean {
-  if (match === undefined) return true;
-  return listOf(match).some(
-    (alternative) =>
-      mayHold(alternative, group) &&
-      listOf(alternative.and).every((inner) => mayHold(inner, group)) &&
-      listOf(alternative.not).every((inner) => !surelyHolds(inner, group)),
+function mayTake(test: GroupTests, group: string): boolean {
+  return (
+    mayHold(test, group) &&
+    test.and.every((inner) => mayHold(inner, group)) &&
+    test.not.every((inner) => !surelyHolds(inner, group))
   );
 }
 
-/** Every request of the group matches: one of the ways asks for nothing else. */
-export function surelyTakes(match: RouteConfig['match'], group: string): boolean {
-  if (match === undefined) return true;
-  return listOf(match).some(
-    (alternative) =>
-      surelyHolds(alternative, group) &&
-      listOf(alternative.and).every((inner) => surelyHolds(inner, group)) &&
-      listOf(alternative.not).every((inner) => !mayHold(inner, group)),
+/** Every request of the group matches: nothing else is asked. */
+function surelyTakes(test: GroupTests, group: string): boolean {
+  return (
+    surelyHolds(test, group) &&
+    test.and.every((inner) => surelyHolds(inner, group)) &&
+    test.not.every((inner) => !mayHold(inner, group))
   );
 }
 
-function mayHold({ group: wanted }: Conditions, group: string): boolean {
-  return wanted === undefined || listOf(wanted).some((text) => groupKey(text) === group);
+function mayHold({ groups }: GroupTest, group: string): boolean {
+  return groups === undefined || groups.has(group);
 }
 
-function surelyHolds(conditions: Conditions, group: string): boolean {
-  return mayHold(conditions, group) && !asksForMore(conditions);
+function surelyHolds(test: GroupTest, group: string): boolean {
+  return !test.more && mayHold(test, group);
+}
+
+function testOf(conditions: Conditions): GroupTest {
+  const { group } = conditions;
+  return {
+    groups: group === undefined ? undefined : new Set(listOf(group).map(groupKey)),
+    more: asksForMore(conditions),
+  };
 }
 
 /** Conditions besides the group. */
@@ -132,6 +179,37 @@ function asksForMore(conditions: Conditions): boolean {
       value !== undefined &&
       !(typeof value === 'object' && !Array.isArray(value) && Object.keys(value).length === 0),
   );
+}
+
+/** A group in a sentence, as it is written in the table where that is known. */
+export function describeGroup(group: string, spelling: ReadonlyMap<string, string>): string {
+  if (group === NO_GROUP) return 'requests without a group';
+  if (group === OTHER_GROUP) return 'requests of groups that no row names';
+  return `requests of group ${spelling.get(group) ?? group}`;
+}
+
+/** Groups as people wrote them first, by how they are compared. */
+export function spellings(
+  ...configs: readonly Pick<Config, 'routes' | 'invariants'>[]
+): ReadonlyMap<string, string> {
+  const written = new Map<string, string>();
+  const add = (value: string | readonly string[] | undefined) => {
+    for (const text of listOf(value))
+      if (!written.has(groupKey(text))) written.set(groupKey(text), text.trim());
+  };
+  for (const { routes, invariants } of configs) {
+    for (const { match } of routes) {
+      for (const alternative of listOf(match)) {
+        add(alternative.group);
+        for (const inner of [...listOf(alternative.and), ...listOf(alternative.not)]) add(inner.group);
+      }
+    }
+    for (const { never, maxShare } of invariants) {
+      add(never?.group);
+      add(maxShare?.group);
+    }
+  }
+  return written;
 }
 
 export function listOf<T extends string | object>(value: T | readonly T[] | undefined): readonly T[] {

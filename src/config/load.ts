@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { readDocument } from './document.ts';
 import type { Environment } from './environment.ts';
+import { type InvariantRule, type Violation, violationFaults, violationsOf } from './invariant-rules.ts';
 import { isFaulty, type LocatedNode, lineIndex, plainValue } from './located.ts';
 import { compareProblems, type Fault, formatKeyPath, type Problem } from './problems.ts';
 import { ruleFaults } from './rules.ts';
@@ -14,8 +15,13 @@ import { configWarnings } from './warnings.ts';
 export type ParsedConfig =
   /** `problems` are warnings. */
   | { readonly config: Config; readonly problems: readonly Problem[] }
-  /** At least one problem is an error. */
-  | { readonly config: undefined; readonly problems: readonly Problem[] };
+  /** At least one problem is an error. `refused`: all of them are broken invariants, of this configuration. */
+  | {
+      readonly config: undefined;
+      readonly problems: readonly Problem[];
+      readonly refused?: Config;
+      readonly broken?: readonly InvariantRule[];
+    };
 
 export interface ConfigRead {
   /** Undefined when there is none, or it is no text. */
@@ -24,6 +30,9 @@ export interface ConfigRead {
   readonly hash: string;
   readonly config: Config | undefined;
   readonly problems: readonly Problem[];
+  /** All that is wrong is that it breaks invariants: of what it would be, and which rules. */
+  readonly refused?: Config;
+  readonly broken?: readonly InvariantRule[];
 }
 
 /** In bytes. */
@@ -60,8 +69,28 @@ export function parseConfig(
   if (errors.length > 0 || !parsed.success) {
     return { config: undefined, problems: located(errors, source, file, 'error') };
   }
+  const violations = violationsOf(parsed.data);
+  if (violations.length > 0) {
+    const problems = located(violationFaults(violations, root), source, file, 'error');
+    return { config: undefined, problems, refused: parsed.data, broken: rulesOf(violations) };
+  }
   const warnings = configWarnings(parsed.data, root as LocatedNode);
   return { config: parsed.data, problems: located(warnings, source, file, 'warning') };
+}
+
+/** Violations that show only against another table, at their places in the file that the table was read from. */
+export function locateViolations(
+  violations: readonly Violation[],
+  text: string,
+  { file, environment }: { readonly file: string; readonly environment: Environment },
+): Problem[] {
+  const source = text.startsWith('\ufeff') ? text.slice(1) : text;
+  const { root } = readDocument(source, environment);
+  return root === undefined ? [] : located(violationFaults(violations, root), source, file, 'error');
+}
+
+export function rulesOf(violations: readonly Violation[]): InvariantRule[] {
+  return [...new Set(violations.map(({ rule }) => rule))];
 }
 
 const NEEDS = '; a configuration has at least the keys backends and routes';

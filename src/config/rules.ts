@@ -3,6 +3,7 @@
  * they also find what is wrong in a file that the schema refuses, and everything is reported in one go.
  */
 import { addressesClash, parseAddress } from './address.ts';
+import { invariantRuleFaults } from './invariant-rules.ts';
 import {
   childOf,
   type LocatedList,
@@ -64,7 +65,7 @@ class Rules {
     this.#addresses();
     this.#fields();
     this.#timeToLive();
-    this.#faults.push(...pinRuleFaults(this.#root));
+    this.#faults.push(...pinRuleFaults(this.#root), ...invariantRuleFaults(this.#root));
     return this.#faults;
   }
 

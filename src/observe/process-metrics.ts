@@ -30,6 +30,7 @@ export class ProcessMetrics {
   readonly logLinesDropped: Cell;
   readonly #reloadsOk: Cell;
   readonly #reloadsRejected: Cell;
+  readonly #rejectedByRule: Family;
   readonly #lastReloadSuccess: Cell;
   readonly #lastReloadSuccessAt: Cell;
   readonly #configHash: Family;
@@ -94,6 +95,11 @@ export class ProcessMetrics {
     );
     this.#reloadsOk = reloads.cell('ok');
     this.#reloadsRejected = reloads.cell('rejected');
+    this.#rejectedByRule = ledger.counter(
+      'pointsman_config_rejected_total',
+      'Configurations rejected, by the invariant that they break (never, maxShare, maxStep), or error for any other fault.',
+      ['rule'],
+    );
     this.#lastReloadSuccess = ledger
       .gauge('pointsman_config_last_reload_success', 'Whether the last configuration read was taken over.')
       .cell();
@@ -127,8 +133,10 @@ export class ProcessMetrics {
     this.#configHash.cell(hash).value = 1;
   }
 
-  configRejected(): void {
+  /** @param rules kinds of invariants that it breaks; none when something else is wrong */
+  configRejected(rules: readonly string[] = []): void {
     this.#reloadsRejected.value++;
+    for (const rule of rules.length === 0 ? ['error'] : rules) this.#rejectedByRule.cell(rule).value++;
     this.#lastReloadSuccess.value = 0;
   }
 

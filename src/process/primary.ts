@@ -9,7 +9,8 @@ import { AdminServer } from '../admin/server.ts';
 import { buildStatus } from '../admin/status.ts';
 import { BackendSupervisor } from '../backends/supervisor.ts';
 import { describeChanges, restartChanges } from '../config/changes.ts';
-import { readConfig } from '../config/load.ts';
+import { compareSteps, type InvariantRule, type StepReport } from '../config/invariant-rules.ts';
+import { locateViolations, readConfig, rulesOf } from '../config/load.ts';
 import { formatProblem, type Problem } from '../config/problems.ts';
 import type { Config, ListenAddress } from '../config/schema.ts';
 import { isSubPathMount, watchConfig } from '../config/watch.ts';
@@ -204,23 +205,38 @@ class Primary {
 
   async #onRead(read: Awaited<ReturnType<typeof readConfig>>): Promise<void> {
     if (this.#ending) return;
-    if (read.config === undefined) this.#reject(read.problems);
-    else await this.#accept(read.config, read.hash, read.problems);
+    if (read.config === undefined) {
+      this.#reject(read.problems, read.broken ?? []);
+      return;
+    }
+    const { violations, forced } = compareSteps(this.#config, read.config);
+    if (violations.length > 0) {
+      const { configPath, environment } = this.#options;
+      const problems = locateViolations(violations, read.text ?? '', { file: configPath, environment });
+      this.#reject(problems, rulesOf(violations));
+      return;
+    }
+    await this.#accept(read.config, read.hash, read.problems, forced);
   }
 
-  #reject(problems: readonly Problem[]): void {
+  #reject(problems: readonly Problem[], rules: readonly InvariantRule[]): void {
     const at = Date.now();
     this.#reload.rejected++;
     this.#reload.lastReload = { at, result: 'rejected', changes: [] };
     this.#reload.lastError = { at, problems };
-    this.#metrics.configRejected();
+    this.#metrics.configRejected(rules);
     this.#log.logger.error(
-      { problems: problems.map(formatProblem) },
+      { problems: problems.map(formatProblem), ...(rules.length === 0 ? {} : { rules }) },
       'the configuration has errors and was not taken over; the last good one stays',
     );
   }
 
-  async #accept(next: Config, hash: string, warnings: readonly Problem[]): Promise<void> {
+  async #accept(
+    next: Config,
+    hash: string,
+    warnings: readonly Problem[],
+    forced: StepReport['forced'],
+  ): Promise<void> {
     const before = this.#config;
     const changes = describeChanges(before, next).map((change) => change.text);
     const { logger } = this.#log;
@@ -240,6 +256,9 @@ class Primary {
     this.#metrics.configLoaded(hash, at, true);
     this.#log.setLevel(next.log.level);
     logger.info({ hash: hash.slice(0, 12), changes }, 'configuration reloaded');
+    for (const { reason, steps } of forced) {
+      logger.warn({ force: reason, steps }, 'a larger step than maxStep allows was forced');
+    }
     if (this.#reload.restartNeeded.length > 0) {
       logger.warn({ keys: this.#reload.restartNeeded }, 'these changes take effect at the next start');
     }
