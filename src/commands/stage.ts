@@ -408,18 +408,23 @@ async function runLoop({ values, rest, io, context }: Call): Promise<number> {
     wake();
   };
   process.once('SIGTERM', stop).once('SIGINT', stop);
+  // What a person or the network must put right is said once, and tried again; a mistake of ours ends the run.
+  let complaint = '';
+  const complain = (error: unknown) => {
+    if (!CODES.some(([kind]) => error instanceof kind)) throw error;
+    const { message } = error as Error;
+    if (message !== complaint) io.stderr(`pointsman stage: ${message}\n`);
+    complaint = message;
+  };
   while (!stopping) {
     let interval = 15_000;
     try {
       await runner.round();
-      interval = pipelineOf(
-        await context.repository.read(await context.repository.head()),
-        context.environment,
-      ).run.interval;
+      complaint = '';
+      const { repository, environment } = context;
+      interval = pipelineOf(await repository.read(await repository.head()), environment).run.interval;
     } catch (error) {
-      // What a person or the network must put right is said, and tried again; a mistake of ours ends the run.
-      if (!CODES.some(([kind]) => error instanceof kind)) throw error;
-      io.stderr(`pointsman stage: ${(error as Error).message}\n`);
+      complain(error);
     }
     if (stopping) break;
     await new Promise<void>((resolve) => {
@@ -427,7 +432,7 @@ async function runLoop({ values, rest, io, context }: Call): Promise<number> {
       setTimeout(resolve, interval);
     });
   }
-  await runner.release();
+  await runner.release().catch(complain);
   return 0;
 }
 

@@ -151,7 +151,16 @@ export class Repository {
   /** Finishes what a killed command left. Takes the lock of commands. */
   async recover(): Promise<void> {
     if (this.#workTree === undefined) return;
-    await this.#locked(() => this.#workTree!.recover());
+    await this.#locked(() => this.#recoverLocked());
+  }
+
+  async #recoverLocked(): Promise<void> {
+    try {
+      await this.#workTree?.recover();
+    } catch (error) {
+      if (error instanceof WorkTreeInTheWay) throw new RepositoryUnusable(error.message);
+      throw error;
+    }
   }
 
   /**
@@ -165,7 +174,7 @@ export class Repository {
     options: CommitOptions,
   ): Promise<Committed | undefined> {
     return await this.#locked(async () => {
-      await this.#workTree?.recover();
+      await this.#recoverLocked();
       await this.requireClean();
       let last = '';
       for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
