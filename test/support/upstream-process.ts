@@ -31,6 +31,16 @@ export class UpstreamProcess {
     await gone;
   }
 
+  /** SIGSTOP: it accepts connections, for the kernel does that, and never answers. */
+  stop(): void {
+    this.#child?.kill('SIGSTOP');
+  }
+
+  /** SIGCONT. */
+  resume(): void {
+    this.#child?.kill('SIGCONT');
+  }
+
   /** Starts it again where it was. */
   async restart(): Promise<void> {
     const child = spawn(process.execPath, [ENTRY, this.name, String(this.port)], {
