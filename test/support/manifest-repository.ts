@@ -1,5 +1,6 @@
 /** A real git repository of manifests, and the command that works on it. */
 
+import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -124,6 +125,18 @@ export class ManifestRepository {
     const index = await this.git('ls-files', '-s');
     const status = await this.git('status', '--porcelain', '--untracked-files=all');
     return [refs, index, status].join('\n---\n');
+  }
+
+  /** @throws when an object is broken or missing */
+  async requireWhole(): Promise<void> {
+    await this.git('fsck', '--strict', '--no-dangling');
+    await this.git('rev-parse', 'HEAD^{tree}');
+  }
+
+  /** Every commit since `from` is a step of its own. */
+  async requireNoStepTwice(from: string): Promise<void> {
+    const subjects = (await this.git('log', '--format=%s', '--no-merges', `${from}..HEAD`)).split('\n');
+    assert.equal(new Set(subjects).size, subjects.length, `a step was made twice: ${subjects.join(' | ')}`);
   }
 
   /** Of one stage, from the committed state. */

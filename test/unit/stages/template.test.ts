@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { parse } from 'yaml';
+import { layOut } from '../../../src/routing/bucket.ts';
 import { advance, deploy, initial, rollback } from '../../../src/stages/machine.ts';
 import { renderService } from '../../../src/stages/render.ts';
 import { InvalidFiles } from '../../../src/stages/strict-yaml.ts';
@@ -120,6 +121,14 @@ suite('rendering', () => {
     );
     const drained = rollback(pipeline, state, actor(), { mode: 'drain', reason: 'x' }).state;
     assert.deepEqual(free(drained), { canary: 1, production: 999_999 });
+    // Above 0, so that pins hold, and below half a bucket, so that the hash draws nobody.
+    assert.deepEqual(layOut(['canary', 'production'], [1, 999_999], 1), {
+      kind: 'ranges',
+      ranges: [
+        { index: 0, from: 0, to: 0 },
+        { index: 1, from: 0, to: 10_000 },
+      ],
+    });
     const evacuated = rollback(pipeline, state, actor(), { mode: 'evacuate', reason: 'x' }).state;
     assert.deepEqual(free(evacuated), { canary: 0, production: 100 });
   });
