@@ -30,6 +30,13 @@ const COMMANDS: Readonly<
     summary: 'move builds through the stages of a pipeline, every change a commit',
     load: async () => (await import('./commands/stage.ts')).stage,
   },
+  fleet: {
+    summary: 'survey all services of a cluster: status, watch, alert, serve, agent',
+    load: async () => {
+      (await import('./commands/fleet/small-heap.ts')).restartWithSmallHeap();
+      return (await import('./commands/fleet.ts')).fleet;
+    },
+  },
   demo: {
     summary: 'show it at work with four upstreams of its own',
     load: async () => (await import('./commands/demo.ts')).demo,

@@ -72,11 +72,7 @@ export async function askProxies(
       const base = { namespace, pod, ...NOTHING };
       try {
         const bounded = AbortSignal.any([signal, AbortSignal.timeout(settings.timeout)]);
-        const { statusCode, body } = await request(url, {
-          dispatcher: agent,
-          signal: bounded,
-          maxRedirections: 0,
-        } as Parameters<typeof request>[1]);
+        const { statusCode, body } = await request(url, { dispatcher: agent, signal: bounded });
         const chunks: Buffer[] = [];
         let size = 0;
         for await (const chunk of body) {

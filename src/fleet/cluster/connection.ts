@@ -1,13 +1,10 @@
-/**
- * The connection to one API server. Who we are is the official client's business: kubeconfig with certificates, exec
- * plugins and OIDC, or the pod's service account. Its typed API is not used: it makes a class instance of every field
- * of 20,000 pods, and a new connection pool for every request; requests here are plain JSON over one pool.
- */
+/** The connection to one API server: plain JSON over one pool, with who we are from the official client. */
 
 import { Buffer } from 'node:buffer';
-import type { KubeConfig } from '@kubernetes/client-node';
-import type { Dispatcher } from 'undici';
+import { Agent, type Dispatcher, ProxyAgent, request } from 'undici';
+import { type Credentials, currentHeaders, findCredentials } from './credentials.ts';
 import { ClusterFailure, refusal, silence } from './failure.ts';
+import { ItemSplitter } from './item-splitter.ts';
 
 export interface ConnectionOptions {
   readonly kubeconfig?: string | undefined;
@@ -17,23 +14,17 @@ export interface ConnectionOptions {
   readonly version: string;
 }
 
-export interface Answer {
-  readonly body: unknown;
-  readonly bytes: number;
-}
-
 export type Query = Readonly<Record<string, string>>;
 
 /** Far above a page of 500 pods; a server that sends more is not one. */
 const MAX_BODY = 64 * 1024 ** 2;
-/** Tokens of service accounts rotate; client-node reads them again after a minute, too. */
-const RENEW_MS = 60_000;
+/** Tokens in files rotate. As long as client-node holds on to one. */
+const REREAD_MS = 60_000;
+/** Tokens of plugins live for a quarter of an hour at least; the plugin itself keeps one while it is good. */
+const RENEW_MS = 10 * 60_000;
 const ATTEMPTS = 4;
 
-interface Credentials {
-  readonly headers: Record<string, string>;
-  readonly at: number;
-}
+type Environment = Readonly<Record<string, string | undefined>>;
 
 export class ClusterConnection {
   readonly server: string;
@@ -43,78 +34,75 @@ export class ClusterConnection {
   readonly namespace: string;
   readonly inCluster: boolean;
   readonly #options: ConnectionOptions;
-  readonly #kube: KubeConfig;
-  readonly #client: typeof import('@kubernetes/client-node');
-  readonly #undici: typeof import('undici');
-  #dispatcher: Dispatcher | undefined;
-  #credentials: Credentials | undefined;
+  readonly #environment: Environment;
+  #credentials: Credentials;
+  #dispatcher: Dispatcher;
+  #headers: Promise<Record<string, string>> | undefined;
+  #foundAt = performance.now();
+  #readAt = Number.NEGATIVE_INFINITY;
 
-  private constructor(
-    options: ConnectionOptions,
-    kube: KubeConfig,
-    client: typeof import('@kubernetes/client-node'),
-    undici: typeof import('undici'),
-    inCluster: boolean,
-  ) {
-    const cluster = kube.getCurrentCluster();
-    if (cluster === null)
-      throw new ClusterFailure('the kubeconfig names no cluster in its current context', 0);
-    this.server = cluster.server.replace(/\/+$/, '');
-    const context = kube.getContextObject(kube.getCurrentContext());
-    this.cluster = inCluster ? 'cluster' : cluster.name;
-    this.namespace = context?.namespace ?? '';
-    this.inCluster = inCluster;
+  private constructor(options: ConnectionOptions, environment: Environment, credentials: Credentials) {
+    this.server = credentials.server;
+    this.cluster = credentials.cluster;
+    this.namespace = credentials.namespace;
+    this.inCluster = credentials.inCluster;
     this.#options = options;
-    this.#kube = kube;
-    this.#client = client;
-    this.#undici = undici;
+    this.#environment = environment;
+    this.#credentials = credentials;
+    this.#dispatcher = dispatcherOf(credentials);
   }
 
   /** Nothing is sent yet. @throws ClusterFailure when there is no usable kubeconfig */
-  static async open(
-    options: ConnectionOptions,
-    environment: Readonly<Record<string, string | undefined>>,
-  ): Promise<ClusterConnection> {
-    // Some 75 MiB of memory and half a second: only those who talk to a cluster pay for it.
-    const [client, undici] = await Promise.all([import('@kubernetes/client-node'), import('undici')]);
-    const kube = new client.KubeConfig();
-    const inCluster =
-      options.kubeconfig === undefined &&
-      !environment['KUBECONFIG'] &&
-      environment['KUBERNETES_SERVICE_HOST'] !== undefined;
-    try {
-      if (options.kubeconfig !== undefined) kube.loadFromFile(options.kubeconfig);
-      else if (inCluster) kube.loadFromCluster();
-      else kube.loadFromDefault();
-      if (options.context !== undefined) {
-        if (kube.getContextObject(options.context) === null) {
-          const known = kube.getContexts().map(({ name }) => name);
-          throw new Error(
-            `there is no context "${options.context}"; there are: ${known.join(', ') || 'none'}`,
-          );
-        }
-        kube.setCurrentContext(options.context);
-      }
-    } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      const from = options.kubeconfig ?? environment['KUBECONFIG'] ?? 'the kubeconfig';
-      throw new ClusterFailure(
-        `${from}: ${code === 'ENOENT' ? 'there is no such file' : message.split('\n')[0]}`,
-        0,
-      );
-    }
-    return new ClusterConnection(options, kube, client, undici, inCluster);
+  static async open(options: ConnectionOptions, environment: Environment): Promise<ClusterConnection> {
+    return new ClusterConnection(
+      options,
+      environment,
+      await findCredentials(requestOf(options), environment),
+    );
   }
 
   /** Asks again, with a pause, what may pass: no answer, 429, 5xx. @throws ClusterFailure */
-  async get(what: string, path: string, query: Query, signal: AbortSignal): Promise<Answer> {
+  async get(what: string, path: string, query: Query, signal: AbortSignal): Promise<unknown> {
     return await this.#withRetries(what, signal, () =>
       this.#json('GET', what, path, query, undefined, signal),
     );
   }
 
+  /**
+   * A list's page. Every item goes through `project` as it arrives; when the page breaks off, it is asked for again.
+   *
+   * @returns the page without its items, and what `project` made of them
+   * @throws ClusterFailure
+   */
+  async page<T>(
+    what: string,
+    path: string,
+    query: Query,
+    signal: AbortSignal,
+    project: (item: unknown) => T,
+  ): Promise<{ readonly body: unknown; readonly items: T[] }> {
+    return await this.#withRetries(what, signal, async () => {
+      const timeoutMs = this.#options.timeoutMs ?? 30_000;
+      const bounded = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+      const response = await this.#send('GET', what, path, query, undefined, bounded, timeoutMs);
+      const items: T[] = [];
+      try {
+        const splitter = new ItemSplitter((text) => void items.push(project(JSON.parse(text))));
+        for await (const chunk of response.body) splitter.push(chunk as Buffer);
+        return { body: splitter.end(), items };
+      } catch (error) {
+        throw error instanceof SyntaxError ? this.#notJson(what) : silence(what, this.server, error);
+      }
+    });
+  }
+
+  #notJson(what: string): ClusterFailure {
+    const message = `cannot ${what}: ${this.server} answered something that is no JSON; is it an API server?`;
+    return new ClusterFailure(message, 0, 'NotJson');
+  }
+
   /** Once; the caller knows what a second try would mean. @throws ClusterFailure */
-  async put(what: string, path: string, body: unknown, signal: AbortSignal): Promise<Answer> {
+  async put(what: string, path: string, body: unknown, signal: AbortSignal): Promise<unknown> {
     return await this.#json('PUT', what, path, {}, JSON.stringify(body), signal);
   }
 
@@ -151,7 +139,7 @@ export class ClusterConnection {
   }
 
   async close(): Promise<void> {
-    await this.#dispatcher?.destroy();
+    await this.#dispatcher.destroy();
   }
 
   async #withRetries<T>(what: string, signal: AbortSignal, once: () => Promise<T>): Promise<T> {
@@ -161,7 +149,8 @@ export class ClusterConnection {
       } catch (error) {
         const failure = silence(what, this.server, error);
         if (failure.status === 401 && attempt === 1) {
-          this.#credentials = undefined;
+          this.#foundAt = Number.NEGATIVE_INFINITY;
+          this.#headers = undefined;
           continue;
         }
         // A server that does not exist stays away; that is no reason to make a person wait.
@@ -181,22 +170,15 @@ export class ClusterConnection {
     query: Query,
     body: string | undefined,
     signal: AbortSignal,
-  ): Promise<Answer> {
+  ): Promise<unknown> {
     const timeoutMs = this.#options.timeoutMs ?? 30_000;
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
     const response = await this.#send(method, what, path, query, body, bounded, timeoutMs);
     try {
       const text = await readBounded(response.body, MAX_BODY);
-      return { body: JSON.parse(text) as unknown, bytes: text.length };
+      return JSON.parse(text) as unknown;
     } catch (error) {
-      if (error instanceof SyntaxError) {
-        throw new ClusterFailure(
-          `cannot ${what}: ${this.server} answered something that is no JSON; is it an API server?`,
-          0,
-          'NotJson',
-        );
-      }
-      throw silence(what, this.server, error);
+      throw error instanceof SyntaxError ? this.#notJson(what) : silence(what, this.server, error);
     }
   }
 
@@ -211,24 +193,21 @@ export class ClusterConnection {
   ) {
     const search = new URLSearchParams(query).toString();
     try {
-      const headers = await this.#headers(path);
-      const response = await this.#undici.request(
-        `${this.server}${path}${search === '' ? '' : `?${search}`}`,
-        {
-          method,
-          headers: {
-            ...headers,
-            accept: 'application/json',
-            'user-agent': `pointsman-fleet/${this.#options.version}`,
-            ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-          },
-          body: body ?? null,
-          signal,
-          headersTimeout: timeoutMs,
-          bodyTimeout: timeoutMs,
-          ...(this.#dispatcher === undefined ? {} : { dispatcher: this.#dispatcher }),
+      const headers = await this.#currentHeaders();
+      const response = await request(`${this.server}${path}${search === '' ? '' : `?${search}`}`, {
+        method,
+        headers: {
+          ...headers,
+          accept: 'application/json',
+          'user-agent': `pointsman-fleet/${this.#options.version}`,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         },
-      );
+        body: body ?? null,
+        signal,
+        headersTimeout: timeoutMs,
+        bodyTimeout: timeoutMs,
+        dispatcher: this.#dispatcher,
+      });
       if (response.statusCode >= 200 && response.statusCode < 300) return response;
       const text = await readBounded(response.body, 64 * 1024);
       const retryAfter = response.headers['retry-after'];
@@ -244,28 +223,49 @@ export class ClusterConnection {
     }
   }
 
-  async #headers(path: string): Promise<Record<string, string>> {
+  #currentHeaders(): Promise<Record<string, string>> {
     const now = performance.now();
-    if (this.#credentials !== undefined && now - this.#credentials.at < RENEW_MS)
-      return this.#credentials.headers;
-    const { RequestContext, HttpMethod } = this.#client;
-    const context = new RequestContext(`${this.server}${path}`, HttpMethod.GET);
-    try {
-      await this.#kube.applySecurityAuthentication(context);
-    } catch (error) {
-      const message = (error as Error).message.split('\n')[0]!;
-      const advice = message.startsWith('HTTP protocol is not allowed')
-        ? 'the server is plain http; set insecure-skip-tls-verify in the kubeconfig to allow that'
-        : message;
-      throw new ClusterFailure(`cannot sign in to ${this.server}: ${advice}`, 401, 'Credentials');
+    if (this.#headers === undefined || now - this.#readAt > REREAD_MS) {
+      this.#readAt = now;
+      // Many requests at once wait for the same answer; a failure is not kept.
+      this.#headers = this.#renew(now).catch((error: unknown) => {
+        this.#headers = undefined;
+        throw error;
+      });
     }
-    // The client makes a new pool each time. One is kept, with the certificates of the first time.
-    const dispatcher = context.getDispatcher() as Dispatcher | undefined;
-    if (this.#dispatcher === undefined) this.#dispatcher = dispatcher;
-    else await dispatcher?.destroy();
-    this.#credentials = { headers: context.getHeaders() as Record<string, string>, at: now };
-    return this.#credentials.headers;
+    return this.#headers;
   }
+
+  async #renew(now: number): Promise<Record<string, string>> {
+    const { tokenFile } = this.#credentials;
+    if (
+      now - this.#foundAt > RENEW_MS &&
+      (tokenFile === undefined || this.#foundAt === Number.NEGATIVE_INFINITY)
+    ) {
+      const before = this.#credentials;
+      this.#credentials = await findCredentials(requestOf(this.#options), this.#environment);
+      this.#foundAt = now;
+      if (JSON.stringify(before.tls) !== JSON.stringify(this.#credentials.tls)) {
+        // Watches that run on the old one end in order.
+        void this.#dispatcher.close().catch(() => {});
+        this.#dispatcher = dispatcherOf(this.#credentials);
+      }
+    }
+    return await currentHeaders(this.#credentials);
+  }
+}
+
+function requestOf({ kubeconfig, context }: ConnectionOptions) {
+  return { kubeconfig: kubeconfig ?? null, context: context ?? null };
+}
+
+function dispatcherOf({ tls, proxy }: Credentials): Dispatcher {
+  const connect = { ...tls, keepAlive: true, keepAliveInitialDelay: 30_000 } as NonNullable<
+    Agent.Options['connect']
+  >;
+  return proxy === undefined
+    ? new Agent({ connect })
+    : new ProxyAgent({ uri: proxy, requestTls: tls as object });
 }
 
 async function readBounded(body: AsyncIterable<unknown>, limit: number): Promise<string> {

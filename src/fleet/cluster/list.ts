@@ -1,12 +1,19 @@
-/** Lists a kind page by page, so that neither side ever holds all of 20,000 pods as text. */
+/** Lists a kind page by page. */
 
 import type { Query } from './connection.ts';
 import { ClusterFailure } from './failure.ts';
 import { pathOf, type Resource } from './resources.ts';
 
-/** What listing and watching need of a connection. */
+/** What surveys need of a connection. */
 export interface Reader {
-  get(what: string, path: string, query: Query, signal: AbortSignal): Promise<{ readonly body: unknown }>;
+  get(what: string, path: string, query: Query, signal: AbortSignal): Promise<unknown>;
+  page<T>(
+    what: string,
+    path: string,
+    query: Query,
+    signal: AbortSignal,
+    project: (item: unknown) => T,
+  ): Promise<{ readonly body: unknown; readonly items: T[] }>;
 }
 
 export interface ListRequest {
@@ -28,58 +35,63 @@ interface Page {
   readonly metadata?: { readonly continue?: unknown; readonly resourceVersion?: unknown } | null;
 }
 
+export interface Listed<T> {
+  readonly items: T[];
+  /** To watch from. */
+  readonly version: string;
+}
+
 export function whatOf({ resource, namespace }: ListRequest, verb = 'list'): string {
   return `${verb} ${resource.plural}${namespace === '' ? ' in all namespaces' : ` in namespace "${namespace}"`}`;
 }
 
 /**
- * Calls `onItem` with every object, and `onRestart` when all seen so far must be forgotten: the token for the next page
- * had expired (410), as it does after five minutes.
+ * Starts again when the token for the next page has expired (410), as it does after some minutes.
  *
- * @returns the version to watch from
  * @throws ClusterFailure
  */
-export async function listAll(
+export async function listAll<T>(
   reader: Reader,
   request: ListRequest,
   signal: AbortSignal,
-  onItem: (item: unknown) => void,
-  onRestart: () => void,
-): Promise<string> {
-  const what = whatOf(request);
-  const path = pathOf(request.resource, request.namespace);
+  project: (item: unknown) => T,
+): Promise<Listed<T>> {
   for (let restart = 0; ; restart++) {
     try {
-      return await pages(reader, request, what, path, signal, onItem);
+      return await pages(reader, request, signal, project);
     } catch (error) {
       if (!(error instanceof ClusterFailure) || !error.expired || restart >= RESTARTS) throw error;
-      onRestart();
     }
   }
 }
 
-async function pages(
+async function pages<T>(
   reader: Reader,
   request: ListRequest,
-  what: string,
-  path: string,
   signal: AbortSignal,
-  onItem: (item: unknown) => void,
-): Promise<string> {
+  project: (item: unknown) => T,
+): Promise<Listed<T>> {
+  const what = whatOf(request);
+  const path = pathOf(request.resource, request.namespace);
+  const all: T[] = [];
   let next = '';
   for (let page = 0; page < MAX_PAGES; page++) {
     const query: Record<string, string> = { limit: String(PAGE) };
     if (request.selector !== undefined) query['labelSelector'] = request.selector;
     if (next !== '') query['continue'] = next;
-    const { body } = await reader.get(what, path, query, signal);
-    const { items, metadata } = (typeof body === 'object' && body !== null ? body : {}) as Page;
+    const { body, items } = await reader.page(what, path, query, signal, project);
+    for (const item of items) all.push(item);
+    const { items: rest, metadata } = (typeof body === 'object' && body !== null ? body : {}) as Page;
     // Go's JSON of a list without items is null.
-    if (items !== null && items !== undefined && !Array.isArray(items)) {
+    if (rest !== null && rest !== undefined && !Array.isArray(rest)) {
       throw new ClusterFailure(`cannot ${what}: the answer is no list`, 0, 'NotAList');
     }
-    for (const item of (items as unknown[] | null | undefined) ?? []) onItem(item);
     next = typeof metadata?.continue === 'string' ? metadata.continue : '';
-    if (next === '') return typeof metadata?.resourceVersion === 'string' ? metadata.resourceVersion : '';
+    if (next === '')
+      return {
+        items: all,
+        version: typeof metadata?.resourceVersion === 'string' ? metadata.resourceVersion : '',
+      };
   }
   throw new ClusterFailure(`cannot ${what}: it goes on after ${MAX_PAGES} pages`, 0, 'Endless');
 }

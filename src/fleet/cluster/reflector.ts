@@ -103,17 +103,14 @@ export class Reflector<T> {
 
   async #list(): Promise<void> {
     const { reader, request, project, signal } = this.#options;
-    let fresh = new Map<string, T>();
-    this.#version = await listAll(
+    const { items, version } = await listAll(
       reader,
       request,
       signal,
-      (item) => void fresh.set(keyOf(item), project(item)),
-      () => {
-        fresh = new Map();
-      },
+      (item) => [keyOf(item), project(item)] as const,
     );
-    this.#objects = fresh;
+    this.#version = version;
+    this.#objects = new Map(items);
     this.#listed = true;
     this.#options.onChange();
   }

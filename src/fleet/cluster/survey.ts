@@ -41,7 +41,7 @@ export function selectorFor(kind: WatchedKind, settings: FleetSettings): string 
 }
 
 /** Lists of one server at a time: pages of 500 pods are some MiB each. */
-const LISTS_AT_ONCE = 3;
+const LISTS_AT_ONCE = 2;
 const GETS_AT_ONCE = 16;
 
 /** @throws ClusterFailure when not even Services could be listed anywhere */
@@ -56,17 +56,10 @@ export async function takeSurvey(reader: Reader, options: SurveyOptions): Promis
     (Object.keys(WATCHED) as WatchedKind[]).map((kind) => ({ namespace, kind })),
   );
   await mapBounded(work, LISTS_AT_ONCE, async ({ namespace, kind }) => {
-    const items: unknown[] = [];
     try {
       const request = { resource: WATCHED[kind], namespace, selector: selectorFor(kind, settings) };
-      await listAll(
-        reader,
-        request,
-        signal,
-        (item) => void items.push(PROJECTIONS[kind](item, interner)),
-        () => {
-          items.length = 0;
-        },
+      const { items } = await listAll<unknown>(reader, request, signal, (item) =>
+        PROJECTIONS[kind](item, interner),
       );
       for (const item of items) (lists[kind] as unknown[]).push(item);
     } catch (error) {
@@ -154,7 +147,7 @@ export async function getConfigMaps(
     // One refusal is enough; the others would be the same.
     if (gaps.has(namespace)) return;
     try {
-      const { body } = await reader.get(
+      const body = await reader.get(
         `get configmap "${name}" in namespace "${namespace}"`,
         pathOf(CONFIG_MAP, namespace, name),
         {},
