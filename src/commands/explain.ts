@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { readConfig } from '../config/load.ts';
 import { formatProblem } from '../config/problems.ts';
+import { userOfText } from '../pinning/identity.ts';
 import { type Explanation, explainRequest } from '../routing/explain.ts';
 import { readGroup } from '../routing/group.ts';
 import type { RequestFacts } from '../routing/match.ts';
@@ -59,7 +60,12 @@ export async function explain(args: readonly string[], io: CommandIo): Promise<n
     );
     return 1;
   }
-  const explanation = explainRequest(table, facts, values.user);
+  // As the bytes of a field, or the same user would have another bucket there.
+  const user = values.user === undefined ? undefined : userOfText(values.user);
+  if (values.user !== undefined && user === undefined) {
+    throw new UsageError('--user is empty, or longer than 256 bytes');
+  }
+  const explanation = explainRequest(table, facts, user);
   io.stdout(values.output === 'json' ? `${JSON.stringify(explanation, null, 2)}\n` : asText(explanation));
   return 0;
 }

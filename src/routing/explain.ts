@@ -31,7 +31,8 @@ export interface Explanation {
 }
 
 /**
- * @param user id given by hand; otherwise it is looked for in the request, as the pin says
+ * @param user id given by hand; otherwise it is looked for in the request, as the pin says, and as if it came from a
+ *             trusted peer
  */
 export function explainRequest(table: RoutingTable, facts: RequestFacts, user?: string): Explanation {
   const route = matchRoute(table, facts);
@@ -43,7 +44,7 @@ export function explainRequest(table: RoutingTable, facts: RequestFacts, user?: 
     `route ${route.name} matches${route.match === undefined ? ': it has no match and takes everything' : ''}`,
   );
   const identified =
-    route.pin === undefined ? undefined : (user ?? identifyUser(route.pin, facts.rawHeaders));
+    route.pin === undefined ? undefined : (user ?? identifyUser(route.pin, facts.rawHeaders, '', true));
   const decision = decide(route, identified, undefined, everyBackend, undefined);
   const backend = decision.index === -1 ? null : route.split.names[decision.index]!;
   reasons.push(...describeDecision(route, decision, identified));
