@@ -2,7 +2,7 @@
  * Which backend a user belongs to, from the user and the weights alone: every replica agrees with no shared state.
  *
  * A user hashes to a bucket 0–9999. With up to two canaries the first grows up from 0, the second down from 9999 and
- * the main backend lies between: each canary gains or loses just the buckets by which its share changes, and nobody
+ * the main backend lies in the middle: each canary gains or loses just the buckets by which its share changes, and nobody
  * ever moves from one to the other. With more, weighted rendezvous hashing decides, which moves users to and from the
  * changed backend alone, at a small cost in exactness (±0.2 points).
  *
@@ -76,12 +76,12 @@ export function bucketOf(salt: string, user: string): number {
  *
  * @param names   backends of the split; their order does not matter: canaries are ordered by name
  * @param weights weights in the same order; those of 0 get nobody
- * @param main    index of the backend between the canaries
+ * @param middle  index of the backend between the canaries; must not follow from the weights, see `Split.middle`
  */
-export function layOut(names: readonly string[], weights: readonly number[], main: number): BucketLayout {
+export function layOut(names: readonly string[], weights: readonly number[], middle: number): BucketLayout {
   const canaries = names
     .map((name, index) => ({ name, index }))
-    .filter(({ index }) => index !== main)
+    .filter(({ index }) => index !== middle)
     .sort((a, b) => (a.name < b.name ? -1 : 1));
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   // Without any weight there is nobody to lie between the canaries either.
@@ -93,7 +93,7 @@ export function layOut(names: readonly string[], weights: readonly number[], mai
   const highStart = high === undefined ? BUCKETS : Math.max(lowEnd, BUCKETS - share(high.index));
   const ranges: BucketRange[] = [];
   if (low !== undefined) ranges.push({ index: low.index, from: 0, to: lowEnd });
-  ranges.push({ index: main, from: lowEnd, to: highStart });
+  ranges.push({ index: middle, from: lowEnd, to: highStart });
   if (high !== undefined) ranges.push({ index: high.index, from: highStart, to: BUCKETS });
   return { kind: 'ranges', ranges };
 }

@@ -16,7 +16,7 @@ export function withWeights(
   override: Readonly<Record<string, number>>,
 ): Route {
   const weights = splitWeights(table.config.routes[route.index]!, table.config.backends, override);
-  const split = compileSplit(weights, route.split.backendIds, route.split.main);
+  const split = compileSplit(weights, route.split.backendIds, route.split.main, route.split.middle);
   return withGuards({ ...route, split }, table.groups);
 }
 
@@ -36,9 +36,14 @@ function guard(route: Route, invariants: readonly Invariant[]): Route | undefine
   const { split } = route;
   const weights = guardWeights(split.names, split, invariants);
   if (weights === undefined) return undefined;
-  const guarded = compileSplit({ names: split.names, ...weights }, split.backendIds, split.main);
+  const guarded = compileSplit(
+    { names: split.names, ...weights },
+    split.backendIds,
+    split.main,
+    split.middle,
+  );
   const widest = weights.widest?.map((shares) =>
-    shares === undefined ? undefined : { shares, layout: layOut(split.names, shares, split.main) },
+    shares === undefined ? undefined : { shares, layout: layOut(split.names, shares, split.middle) },
   );
   return { ...route, split: { ...guarded, widest }, guarded: undefined, limits: weights.limits };
 }
@@ -47,7 +52,8 @@ export function compileSplit(
   { names, weights, shares, keeps }: SplitWeights,
   backendIds: readonly number[],
   main: number,
+  middle: number,
 ): Split {
-  const layout = layOut(names, shares, main);
-  return { names, weights, shares, keeps, backendIds, main, layout, widest: undefined };
+  const layout = layOut(names, shares, middle);
+  return { names, weights, shares, keeps, backendIds, main, middle, layout, widest: undefined };
 }

@@ -67,6 +67,8 @@ export interface Split {
   readonly keeps: readonly boolean[];
   /** Index of the backend that is not a canary. */
   readonly main: number;
+  /** Index of the backend between the canaries in the layout: `main` when it is named, else the last by name. */
+  readonly middle: number;
   readonly layout: BucketLayout;
   /** By index: of a backend whose share is bounded, the users that it may keep at most; undefined where all. */
   readonly widest: readonly (Widest | undefined)[] | undefined;
@@ -139,7 +141,7 @@ function compileRoute(
     index,
     name: config.name,
     match,
-    split: compileSplit(weights, backendIds, main),
+    split: compileSplit(weights, backendIds, main, middleBackend(weights.names, config.main)),
     pin: config.pin === undefined ? undefined : compilePin(config.pin, all),
     shield: config.shield,
     responseHeadTimeout: config.timeouts?.responseHead ?? all.timeouts.responseHead,
@@ -158,6 +160,17 @@ function readsField(match: readonly Conditions[], lowerName: string): boolean {
       readsField(and, lowerName) ||
       readsField(not, lowerName),
   );
+}
+
+/**
+ * Unlike the main one this must not depend on weights: were the heaviest in the middle, a canary that is raised past
+ * half would change places with it, and every user would move.
+ */
+function middleBackend(names: readonly string[], named: string | undefined): number {
+  if (named !== undefined) return names.indexOf(named);
+  let last = 0;
+  for (let i = 1; i < names.length; i++) if (names[i]! > names[last]!) last = i;
+  return last;
 }
 
 /** The named one, else the heaviest; between equals the first by name, so that reordering changes nothing. */
