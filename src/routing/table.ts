@@ -1,6 +1,6 @@
 /** The routing table: an immutable snapshot compiled from one configuration and swapped whole. */
 import type { BackendConfig, Config, PinConfig, RouteConfig } from '../config/schema.ts';
-import { splitWeights } from '../config/split-weights.ts';
+import { mainBackend, middleBackend, splitWeights } from '../config/split-weights.ts';
 import { BearerClaim } from '../pinning/bearer-claim.ts';
 import { CookieIssuer } from '../pinning/issued-cookie.ts';
 import type { BucketLayout } from './bucket.ts';
@@ -134,14 +134,11 @@ function compileRoute(
     if (id === undefined) throw new Error(`routes[${index}].split names the unknown backend "${name}"`);
     return id;
   });
-  // A roll-back must not move the others, so it does not change which backend lies between the canaries.
-  const planned = splitWeights({ split: config.split }, all.backends).shares;
-  const main = mainBackend(weights.names, planned, config.main);
   const route: Route = {
     index,
     name: config.name,
     match,
-    split: compileSplit(weights, backendIds, main, middleBackend(weights.names, config.main)),
+    split: compileSplit(weights, backendIds, mainBackend(config, all.backends), middleBackend(config)),
     pin: config.pin === undefined ? undefined : compilePin(config.pin, all),
     shield: config.shield,
     responseHeadTimeout: config.timeouts?.responseHead ?? all.timeouts.responseHead,
@@ -160,32 +157,6 @@ function readsField(match: readonly Conditions[], lowerName: string): boolean {
       readsField(and, lowerName) ||
       readsField(not, lowerName),
   );
-}
-
-/**
- * Unlike the main one this must not depend on weights: were the heaviest in the middle, a canary that is raised past
- * half would change places with it, and every user would move.
- */
-function middleBackend(names: readonly string[], named: string | undefined): number {
-  if (named !== undefined) return names.indexOf(named);
-  let last = 0;
-  for (let i = 1; i < names.length; i++) if (names[i]! > names[last]!) last = i;
-  return last;
-}
-
-/** The named one, else the heaviest; between equals the first by name, so that reordering changes nothing. */
-function mainBackend(
-  names: readonly string[],
-  weights: readonly number[],
-  named: string | undefined,
-): number {
-  if (named !== undefined) return names.indexOf(named);
-  let main = 0;
-  for (let i = 1; i < names.length; i++) {
-    const heavier = weights[i]! - weights[main]!;
-    if (heavier > 0 || (heavier === 0 && names[i]! < names[main]!)) main = i;
-  }
-  return main;
 }
 
 function compilePin(name: string, config: Config): Pin {
