@@ -23,6 +23,16 @@ export interface GitOptions {
   readonly timeout?: number;
 }
 
+/** A hook of git runs commands with these; they would turn ours to another repository or index. */
+const UNSET = {
+  GIT_DIR: undefined,
+  GIT_WORK_TREE: undefined,
+  GIT_INDEX_FILE: undefined,
+  GIT_OBJECT_DIRECTORY: undefined,
+  GIT_PREFIX: undefined,
+  GIT_QUARANTINE_PATH: undefined,
+} as const;
+
 const MAX_OUTPUT = 256 * 1024 ** 2;
 const LOCAL_TIMEOUT = 60_000;
 
@@ -64,6 +74,7 @@ export class Git {
         stdio: ['pipe', 'pipe', 'pipe'],
         env: {
           ...process.env,
+          ...UNSET,
           // A helper that asks would wait for ever where nobody sits.
           GIT_TERMINAL_PROMPT: '0',
           GIT_OPTIONAL_LOCKS: '0',

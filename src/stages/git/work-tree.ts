@@ -110,13 +110,17 @@ export class WorkTree {
     }
     const now = (await this.#git.maybe(['rev-parse', '-q', '--verify', `${note.ref}^{commit}`])) ?? '';
     const head = await this.#git.maybe(['symbolic-ref', '-q', 'HEAD']);
-    if (now !== note.from && head === note.ref && now !== '' && now === note.to)
-      await this.move(note.from, note.to);
+    if (now !== note.from && head === note.ref && now !== '' && now === note.to) {
+      await this.move(note.from, note.to, true);
+    }
     this.forget();
   }
 
-  /** @param from commit of the index and the files; '' for none */
-  async move(from: string, to: string): Promise<void> {
+  /**
+   * @param from  commit of the index and the files; '' for none
+   * @param resumed  after a kill: a file that is a beginning of the new one was being written
+   */
+  async move(from: string, to: string, resumed = false): Promise<void> {
     mkdirSync(this.#private, { recursive: true });
     for (const old of readdirSync(this.#private)) {
       if (old.startsWith('index')) rmSync(path.join(this.#private, old), { force: true });
@@ -126,7 +130,7 @@ export class WorkTree {
     const environment = { GIT_INDEX_FILE: index };
     try {
       if (existsSync(real)) copyFileSync(real, index);
-      await this.#takeFinished(from, to, environment);
+      if (resumed) await this.#takeFinished(from, to, environment);
       await this.#git.text(['update-index', '-q', '--refresh'], { environment }).catch(() => '');
       await this.#git.text(['read-tree', '-m', '-u', from === '' ? EMPTY_TREE : from, to], { environment });
       this.#install(index, real);

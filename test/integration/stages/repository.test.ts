@@ -172,7 +172,12 @@ suite('refused with one message and nothing changed', () => {
       table.replace('split: { production: 100 }', 'split: { production: 9, paid: 1 }'),
     );
     await repository.commitAll('Break the promise');
-    await refused(repository, ['deploy', 'account', image('1.1')], 2, /lets the group ENTERPRISE reach paid/);
+    await refused(
+      repository,
+      ['deploy', 'account', image('1.1')],
+      2,
+      /configmap\.yaml \(pointsman\.yaml\):\d+:\d+: .*ENTERPRISE/,
+    );
     await refused(repository, ['render', '--check'], 2, /ENTERPRISE/);
   });
 

@@ -194,7 +194,11 @@ suite('rendering', () => {
     ['a track be missing', 'canary:     {', 'kanary:     {', /canary/],
   ] as const) {
     test(`never lets ${what}`, () => {
-      const before = files.get('templates/pointsman/configmap.yaml')!;
+      // Without the promise that the table itself makes: what the templates leave out is looked after here.
+      const before = files
+        .get('templates/pointsman/configmap.yaml')!
+        .replace(/ {4}invariants:[\s\S]*?(?= {4}pins:)/, '');
+      assert.ok(!before.includes('never:'));
       const changed = before.replace(from, to);
       assert.notEqual(changed, before);
       assert.match(
