@@ -1,8 +1,10 @@
 /** `pointsman explain`: where a request would go, and why. */
+import { isIP } from 'node:net';
 import { parseArgs } from 'node:util';
 import { readConfig } from '../config/load.ts';
+import { suggestion } from '../config/nearest.ts';
 import { formatProblem } from '../config/problems.ts';
-import { userOfText } from '../pinning/identity.ts';
+import { MAX_USER_LENGTH, userOfText } from '../pinning/user-id.ts';
 import { type Explanation, explainRequest } from '../routing/explain.ts';
 import { readGroup } from '../routing/group.ts';
 import type { RequestFacts } from '../routing/match.ts';
@@ -12,19 +14,24 @@ import { type CommandIo, UsageError } from './io.ts';
 const HELP = `Usage: pointsman explain --config FILE [OPTIONS] [METHOD] [URL]
 
 Says which row of the routing table a request matches, why the others do not, and which backend it gets:
-by the code that traffic runs through, with every backend taken for healthy.
+by the code that traffic runs through, with every backend taken for healthy unless --down says otherwise.
 
 Options:
-  -c, --config FILE         configuration
+  -c, --config FILE           configuration
   -H, --header 'NAME: VALUE'  a field of the request; may be given several times
-      --user ID             the user, where the route has a pin; default: as the pin finds it in the request
-  -o, --output text|json    default: text
-  -h, --help                this text
+      --group GROUP           the traffic group, instead of its field
+      --user ID               the user, where the route has a pin; default: as the pin finds it in the request
+      --client ADDRESS        address of the client; default: not known
+      --pinned BACKEND        what the store of the pin remembers for the user; default: nothing
+      --down BACKEND          takes a backend for down; may be given several times
+  -o, --output text|json      default: text
+  -h, --help                  this text
 
-Example:
-  pointsman explain -c pointsman.yaml -H 'X-Traffic-Group: free' --user 4711 GET http://shop.example/cart
+Examples:
+  pointsman explain -c pointsman.yaml --group free --user 4711 GET http://shop.example/cart
+  pointsman explain -c pointsman.yaml --group free --user 4711 --down canary --pinned canary
 
-Exit codes: 0 explained; 1 the request would be refused; 2 wrong usage or configuration.
+Exit codes: 0 explained; 1 the request would be refused with 400; 2 wrong usage or configuration.
 `;
 
 export async function explain(args: readonly string[], io: CommandIo): Promise<number> {
@@ -34,7 +41,11 @@ export async function explain(args: readonly string[], io: CommandIo): Promise<n
     options: {
       config: { type: 'string', short: 'c' },
       header: { type: 'string', short: 'H', multiple: true, default: [] },
+      group: { type: 'string' },
       user: { type: 'string' },
+      client: { type: 'string', default: '' },
+      pinned: { type: 'string' },
+      down: { type: 'string', multiple: true, default: [] },
       output: { type: 'string', short: 'o', default: 'text' },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -53,19 +64,34 @@ export async function explain(args: readonly string[], io: CommandIo): Promise<n
     return 2;
   }
   const table = compileTable(read.config);
-  const facts = requestFacts(table, values.header, positionals);
+  for (const name of [...values.down, ...(values.pinned === undefined ? [] : [values.pinned])]) {
+    if (!Object.hasOwn(read.config.backends, name)) {
+      throw new UsageError(
+        `there is no backend "${name}"${suggestion(name, Object.keys(read.config.backends), 'backends')}`,
+      );
+    }
+  }
+  if (values.client !== '' && isIP(values.client) === 0) {
+    throw new UsageError(`--client is an IP address, not "${values.client}"`);
+  }
+  const user = values.user === undefined ? undefined : userOfText(values.user);
+  if (values.user !== undefined && user === undefined) {
+    throw new UsageError(
+      `--user is empty or longer than ${MAX_USER_LENGTH} bytes, so the request would name no user`,
+    );
+  }
+  const { groupHeader } = read.config;
+  const lines =
+    values.group === undefined ? values.header : [...values.header, `${groupHeader}: ${values.group}`];
+  const facts = requestFacts(table, lines, positionals, values.client);
   if (typeof facts === 'string') {
     io.stdout(
       values.output === 'json' ? `${JSON.stringify({ refused: facts })}\n` : `refused with 400: ${facts}\n`,
     );
     return 1;
   }
-  // As the bytes of a field, or the same user would have another bucket there.
-  const user = values.user === undefined ? undefined : userOfText(values.user);
-  if (values.user !== undefined && user === undefined) {
-    throw new UsageError('--user is empty, or longer than 256 bytes');
-  }
-  const explanation = explainRequest(table, facts, user);
+  const circumstances = { down: new Set(values.down), remembered: values.pinned };
+  const explanation = explainRequest(table, facts, user, circumstances);
   io.stdout(values.output === 'json' ? `${JSON.stringify(explanation, null, 2)}\n` : asText(explanation));
   return 0;
 }
@@ -75,6 +101,7 @@ export function requestFacts(
   table: RoutingTable,
   headerLines: readonly string[],
   positionals: readonly string[],
+  client = '',
 ): RequestFacts | string {
   if (positionals.length > 2) throw new UsageError('give at most METHOD and URL');
   const [first, second] = positionals;
@@ -83,7 +110,11 @@ export function requestFacts(
   const rawHeaders = headerLines.flatMap((line) => {
     const colon = line.indexOf(':');
     if (colon < 1) throw new UsageError(`"${line}" is not a header; write 'NAME: VALUE'`);
-    return [line.slice(0, colon).trim(), line.slice(colon + 1).trim()];
+    // Fields come as bytes, one character each.
+    return [
+      line.slice(0, colon).trim(),
+      Buffer.from(line.slice(colon + 1).trim(), 'utf8').toString('latin1'),
+    ];
   });
   const url = /^https?:\/\/([^/?#]*)(.*)$/i.exec(target);
   const path = url === null ? target : url[2]!.startsWith('/') ? url[2]! : `/${url[2]}`;
@@ -100,6 +131,7 @@ export function requestFacts(
     group: reading.kind === 'one' ? reading.group : (several?.[0] ?? ''),
     groups: several,
     rawHeaders,
+    client,
   };
 }
 
@@ -108,17 +140,22 @@ function valuesOf(rawHeaders: readonly string[], lowerName: string): string[] {
 }
 
 function asText(explanation: Explanation): string {
-  const { route, backend, split, pin, reasons } = explanation;
+  const { route, backend, split, pin, reasons, refused, spilledFrom, precedence } = explanation;
   const weights = Object.entries(split).map(([name, weight]) => `${name} ${weight}`);
+  const spill = spilledFrom === null ? '' : `, spilled from ${spilledFrom}`;
   const lines = [
     `route    ${route}`,
     `split    ${weights.join(', ')}`,
-    `backend  ${backend ?? 'drawn by weight'}`,
+    `backend  ${refused ? 'none: answered with 503' : `${backend ?? 'drawn by weight'}${spill}`}`,
     ...(pin === null
       ? []
       : [`pin      ${pin.name}${pin.bucket === null ? ', no user' : `, bucket ${pin.bucket}`}`]),
     'because',
     ...reasons.map((reason) => `  ${reason}`),
+    'order of precedence (▸ counted here)',
+    ...precedence.map(
+      ({ step, counts, says }, i) => `${counts ? '▸' : ' '} ${i + 1} ${step.padEnd(10)}${says}`,
+    ),
   ];
   return `${lines.join('\n')}\n`;
 }

@@ -64,7 +64,7 @@ export function decide(
     return { index: split.shares[0]! > 0 && usable(0) ? 0 : -1, wanted: 0, source: 'only', bucket: -1 };
   }
   if (rotation === undefined) {
-    return { index: soleUsable(split.shares, usable), wanted: -1, source: 'weights', bucket: -1 };
+    return { index: soleOutcome(split, usable), wanted: -1, source: 'weights', bucket: -1 };
   }
   const wanted = drawBackend(split.shares, rotation.turns, everyBackend);
   const index =
@@ -82,13 +82,28 @@ function mayStay(split: Split, index: number, bucket: number, salt: string, user
   return backendOfUser(widest.layout, bucket, salt, user, split.names, widest.shares, everyBackend) === index;
 }
 
-/** The only backend that a draw could choose, or -1 when there are several or none. */
-function soleUsable(weights: readonly number[], usable: (index: number) => boolean): number {
+/** The only place where a draw, spill included, could end, or -1 when there are several or none. */
+function soleOutcome({ shares, weights }: Split, usable: (index: number) => boolean): number {
   let sole = -1;
+  let spills = false;
+  let drawn = false;
+  for (let i = 0; i < shares.length; i++) {
+    if (shares[i] === 0) continue;
+    if (!usable(i)) spills = true;
+    else if (drawn) return -1;
+    else {
+      drawn = true;
+      sole = i;
+    }
+  }
+  if (!spills) return sole;
+  let heirs = 0;
   for (let i = 0; i < weights.length; i++) {
     if (weights[i] === 0 || !usable(i)) continue;
-    if (sole !== -1) return -1;
+    heirs++;
+    if (drawn && i !== sole) return -1;
     sole = i;
   }
-  return sole;
+  // With nobody to take over, some requests are refused.
+  return heirs === 1 ? sole : -1;
 }
