@@ -176,17 +176,16 @@ const server = z.strictObject({
 
 const drain = z.union([
   z.boolean(),
-  z
-    .array(
-      z
-        .string()
-        .regex(
-          /^(\[[0-9A-Fa-f:.]+\](:\d{1,5})?|[0-9.]+(:\d{1,5})?|[0-9A-Fa-f:]+)$/,
-          'is not an endpoint; write IP or IP:PORT',
-        ),
-    )
-    .max(256),
+  z.array(z.string().refine(isEndpoint, 'is not an endpoint; write IP or IP:PORT')).max(256),
 ]);
+
+/** An IPv6 address with a port stands in brackets. */
+function isEndpoint(text: string): boolean {
+  const match = /^\[(.+)\](?::(\d{1,5}))?$/.exec(text) ?? /^([0-9.]+)(?::(\d{1,5}))?$/.exec(text);
+  const port = Number(match?.[2] ?? 80);
+  if (port < 1 || port > 65_535) return false;
+  return text.startsWith('[') ? isIP(match?.[1] ?? '') === 6 : isIP(match?.[1] ?? text) !== 0;
+}
 
 export const backend = z.strictObject({
   url: backendUrl
