@@ -3,8 +3,21 @@
  * decide whether a stale address is still good; DNS that is down for a minute must not take a single endpoint out.
  */
 
-import type { ResolutionState } from './endpoint.ts';
+import { endpointLabel, type ResolutionState } from './endpoint.ts';
 import type { FailureKind, Resolution } from './resolver.ts';
+
+/** Something that a name stands for. */
+export interface Target {
+  readonly address: string;
+  /** Of a SRV record; undefined: the URL's own. */
+  readonly port: number | undefined;
+  /** Name that a SRV record points to; undefined: the URL's own. */
+  readonly host: string | undefined;
+  /** Of a SRV record, from 0 (as little as there is, RFC 2782) to 65535; 1 without one. */
+  readonly weight: number;
+  /** Of a SRV record; lower ones come first. 0 without one. */
+  readonly priority: number;
+}
 
 export interface NameState {
   readonly state: ResolutionState;
@@ -13,8 +26,8 @@ export interface NameState {
   readonly since: number;
   readonly answeredAt: number | undefined;
   readonly ttlMs: number | undefined;
-  /** Sorted. */
-  readonly addresses: readonly string[];
+  /** In a stable order. */
+  readonly targets: readonly Target[];
   /** Failures in a row. */
   readonly failures: number;
   /** Kind of the latest one; undefined when the last question was answered. */
@@ -31,6 +44,16 @@ const FAILED_RETRY_MS = 2_000;
 /** Share of a wait by which questions are spread, so that replicas and names do not ask in step. */
 const JITTER = 0.1;
 
+/** Addresses without a SRV record. */
+export function plainTargets(addresses: readonly string[]): Target[] {
+  return addresses.map((address) => ({ address, port: undefined, host: undefined, weight: 1, priority: 0 }));
+}
+
+/** `10.1.2.3`, or `10.1.2.3:8080` where DNS told the port. */
+export function targetLabel({ address, port }: Target): string {
+  return port === undefined ? address : endpointLabel(address, port);
+}
+
 export function pendingName(now: number): NameState {
   return {
     state: 'pending',
@@ -38,7 +61,7 @@ export function pendingName(now: number): NameState {
     since: now,
     answeredAt: undefined,
     ttlMs: undefined,
-    addresses: [],
+    targets: [],
     failures: 0,
     failure: undefined,
   };
@@ -46,25 +69,29 @@ export function pendingName(now: number): NameState {
 
 /** A host that is an address needs no question. */
 export function staticName(address: string, now: number): NameState {
-  return { ...pendingName(now), state: 'static', reason: 'the URL holds an address', addresses: [address] };
+  return {
+    ...pendingName(now),
+    state: 'static',
+    reason: 'the URL holds an address',
+    targets: plainTargets([address]),
+  };
 }
 
 export function afterResolution(before: NameState, resolution: Resolution, now: number): NameState {
   if (resolution.kind === 'answer') {
-    const { addresses, ttlMs, omitted } = resolution;
+    const { targets, ttlMs, omitted } = resolution;
     return {
       state: 'resolved',
-      reason:
-        omitted === 0 ? plural(addresses.length) : `${plural(addresses.length)}, ${omitted} more left out`,
+      reason: omitted === 0 ? plural(targets.length) : `${plural(targets.length)}, ${omitted} more left out`,
       since: before.state === 'resolved' ? before.since : now,
       answeredAt: now,
       ttlMs,
-      addresses,
+      targets,
       failures: 0,
       failure: undefined,
     };
   }
-  const state = before.addresses.length > 0 ? 'stale' : 'failed';
+  const state = before.targets.length > 0 ? 'stale' : 'failed';
   return {
     ...before,
     state,

@@ -1,4 +1,4 @@
-/** One host name, asked for again and again for as long as a backend uses it. */
+/** One name, asked for again and again for as long as a backend uses it. */
 
 import type { Clock, Timer } from './clock.ts';
 import {
@@ -8,7 +8,7 @@ import {
   pendingName,
   type TtlBounds,
 } from './name-state.ts';
-import type { NameResolver, Resolution } from './resolver.ts';
+import type { Name, NameResolver, Resolution } from './resolver.ts';
 
 export interface NameEdges {
   readonly clock: Clock;
@@ -20,7 +20,7 @@ export interface NameEdges {
 export type OnResolution = (before: NameState, after: NameState) => void;
 
 export class NameWatch {
-  readonly #host: string;
+  readonly #name: Name;
   readonly #edges: NameEdges;
   readonly #onResolution: OnResolution;
   #resolver: NameResolver;
@@ -32,13 +32,13 @@ export class NameWatch {
   #stopped = false;
 
   constructor(
-    host: string,
+    name: Name,
     resolver: NameResolver,
     bounds: TtlBounds,
     edges: NameEdges,
     onResolution: OnResolution,
   ) {
-    this.#host = host;
+    this.#name = name;
     this.#resolver = resolver;
     this.#bounds = bounds;
     this.#edges = edges;
@@ -66,7 +66,7 @@ export class NameWatch {
     this.#asking = true;
     this.#askedAt = clock.monotonic();
     const resolver = this.#resolver;
-    void resolver.resolve(this.#host).then((resolution) => {
+    void resolver.resolve(this.#name).then((resolution) => {
       if (resolver === this.#resolver) this.#resolved(resolution);
     });
   }

@@ -9,6 +9,7 @@ import { isIP, isIPv4 } from 'node:net';
 import type { ResolverConfig } from '../config/schema.ts';
 import type { Clock } from './clock.ts';
 import { lookUpHost, parseHostsFile } from './hosts-file.ts';
+import { plainTargets, type Target } from './name-state.ts';
 import { ParsedFile } from './parsed-file.ts';
 import {
   candidates,
@@ -26,8 +27,8 @@ export type FailureKind = 'notFound' | 'noAddresses' | 'timeout' | 'serverFailur
 
 export interface Answer {
   readonly kind: 'answer';
-  /** Sorted, at least one. */
-  readonly addresses: readonly string[];
+  /** In a stable order, at least one. */
+  readonly targets: readonly Target[];
   /** Between `minTtl` and `maxTtl`. */
   readonly ttlMs: number;
   /** Addresses above the most that are used. */
@@ -43,10 +44,17 @@ export interface Failure {
 
 export type Resolution = Answer | Failure;
 
+/** What is asked for. */
+export interface Name {
+  readonly host: string;
+  /** For the SRV records of the host, else for its addresses. */
+  readonly srv: boolean;
+}
+
 /** What turns host names into addresses. */
 export interface NameResolver {
   /** Never rejects. */
-  resolve(host: string): Promise<Resolution>;
+  resolve(name: Name): Promise<Resolution>;
   close(): void;
 }
 
@@ -106,7 +114,7 @@ export class DnsResolver implements NameResolver {
   }
 
   /** One question at a time per name: callers that come meanwhile share its answer. */
-  resolve(host: string): Promise<Resolution> {
+  resolve({ host }: Name): Promise<Resolution> {
     if (isIP(host) !== 0) {
       return Promise.resolve(answer([host], this.#config.maxTtl, this.#config));
     }
@@ -344,7 +352,7 @@ function answer(addresses: readonly string[], ttlMs: number, { minTtl, maxTtl }:
   const sorted = [...new Set(addresses)].sort();
   return {
     kind: 'answer',
-    addresses: sorted.slice(0, MAX_ADDRESSES),
+    targets: plainTargets(sorted.slice(0, MAX_ADDRESSES)),
     ttlMs: Math.min(maxTtl, Math.max(minTtl, ttlMs)),
     omitted: Math.max(0, sorted.length - MAX_ADDRESSES),
   };

@@ -50,7 +50,7 @@ export class ServerSource {
     this.authority = url.srv ? this.serverName : url.authority;
     this.#health = health;
     this.#shared = shared;
-    this.#name = shared.names.acquire(this, url.host);
+    this.#name = shared.names.acquire(this, url);
     this.update();
   }
 
@@ -128,13 +128,18 @@ export class ServerSource {
   }
 
   close(): void {
-    this.#shared.names.release(this, this.url.host);
+    this.#shared.names.release(this, this.url);
     this.#release(this.#endpoints, new Map());
     this.#endpoints = new Map();
   }
 
   #targets(): (Target & { readonly address: string; readonly port: number })[] {
-    return this.name.addresses.map((address) => ({ address, port: this.url.port, weight: 1, priority: 0 }));
+    return this.name.targets.map(({ address, port, weight, priority }) => ({
+      address,
+      port: port ?? this.url.port,
+      weight,
+      priority,
+    }));
   }
 
   #acquire(

@@ -1,9 +1,9 @@
-/** One watch per host name, however many backends use it. */
+/** One watch per name, however many backends use it. */
 
 import { isIP } from 'node:net';
 import { type NameState, staticName } from './name-state.ts';
 import { type NameEdges, NameWatch } from './name-watch.ts';
-import type { NameResolver } from './resolver.ts';
+import type { Name, NameResolver } from './resolver.ts';
 
 /** A question that has been answered or has failed. */
 export interface NameReport<User> {
@@ -47,14 +47,15 @@ export class SharedNames<User> {
     former?.close();
   }
 
-  acquire(user: User, host: string): SharedName {
+  acquire(user: User, { host, srv }: Name): SharedName {
     if (isIP(host) !== 0) return { state: staticName(host, this.#edges.clock.now()), askSoon() {} };
-    const key = host.toLowerCase();
+    const key = keyOf({ host, srv });
     let name = this.#names.get(key);
     if (name === undefined) {
       const users = new Set<User>();
-      const watch = new NameWatch(key, this.#resolver!, this.#bounds, this.#edges, (before, after) =>
-        this.#onResolution({ host: key, users, before, after }),
+      const asked = { host: host.toLowerCase(), srv };
+      const watch = new NameWatch(asked, this.#resolver!, this.#bounds, this.#edges, (before, after) =>
+        this.#onResolution({ host: asked.host, users, before, after }),
       );
       name = { watch, users };
       this.#names.set(key, name);
@@ -65,8 +66,8 @@ export class SharedNames<User> {
   }
 
   /** The last one to leave stops the questions. */
-  release(user: User, host: string): void {
-    const key = host.toLowerCase();
+  release(user: User, asked: Name): void {
+    const key = keyOf(asked);
     const name = this.#names.get(key);
     if (name === undefined || !name.users.delete(user) || name.users.size > 0) return;
     name.watch.stop();
@@ -82,4 +83,8 @@ export class SharedNames<User> {
     this.#names.clear();
     this.#resolver?.close();
   }
+}
+
+function keyOf({ host, srv }: Name): string {
+  return `${srv ? 'SRV' : 'A'} ${host.toLowerCase()}`;
 }

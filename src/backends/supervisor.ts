@@ -14,6 +14,7 @@ import {
   type ResolutionState,
 } from './endpoint.ts';
 import { Gate } from './gate.ts';
+import { targetLabel } from './name-state.ts';
 import type { OutlierCause } from './outlier.ts';
 import { probe } from './probe.ts';
 import { DnsResolver, type NameResolver } from './resolver.ts';
@@ -227,9 +228,10 @@ export class BackendSupervisor {
       this.#report.resolution(host, backends, before, after);
       for (const backend of backends) this.#tellChange('dns', backend, after.state);
     }
-    if (before.addresses.length > 0) {
-      const added = after.addresses.filter((address) => !before.addresses.includes(address));
-      const removed = before.addresses.filter((address) => !after.addresses.includes(address));
+    if (before.targets.length > 0) {
+      const [had, has] = [before.targets.map(targetLabel), after.targets.map(targetLabel)];
+      const added = has.filter((target) => !had.includes(target));
+      const removed = had.filter((target) => !has.includes(target));
       this.#report.addresses(host, added, removed);
     }
     for (const source of users) source.update();

@@ -51,9 +51,11 @@ function makeResolver(
   return { resolver, resolvConf, hosts };
 }
 
+const plain = (host: string) => ({ host, srv: false });
+
 function addressesOf(resolution: Resolution): readonly string[] {
   assert.equal(resolution.kind, 'answer', JSON.stringify(resolution));
-  return resolution.kind === 'answer' ? resolution.addresses : [];
+  return resolution.kind === 'answer' ? resolution.targets.map(({ address }) => address) : [];
 }
 
 function reasonOf(resolution: Resolution): string {
@@ -77,12 +79,12 @@ describe('a real DNS server', () => {
       search: POD_SEARCH,
       ndots: 5,
     });
-    assert.deepEqual(addressesOf(await resolver.resolve('canary')), ['10.0.0.1']);
-    assert.deepEqual(addressesOf(await resolver.resolve('redis.data')), ['10.0.0.2']);
-    assert.deepEqual(addressesOf(await resolver.resolve('api.example.com')), ['10.0.0.3']);
-    assert.deepEqual(addressesOf(await resolver.resolve('API.Example.COM')), ['10.0.0.3']);
-    assert.deepEqual(addressesOf(await resolver.resolve('api.example.com.')), ['10.0.0.3']);
-    const absolute = await resolver.resolve('canary.');
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('canary'))), ['10.0.0.1']);
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('redis.data'))), ['10.0.0.2']);
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('api.example.com'))), ['10.0.0.3']);
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('API.Example.COM'))), ['10.0.0.3']);
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('api.example.com.'))), ['10.0.0.3']);
+    const absolute = await resolver.resolve(plain('canary.'));
     assert.equal(reasonOf(absolute), 'notFound');
   });
 
@@ -93,7 +95,7 @@ describe('a real DNS server', () => {
       nameservers: [server.address],
       search: ['a.test', 'b.test'],
     });
-    assert.deepEqual(await resolver.resolve('typo'), {
+    assert.deepEqual(await resolver.resolve(plain('typo')), {
       kind: 'failure',
       reason: 'notFound',
       detail: 'no such name (NXDOMAIN): typo.a.test, typo.b.test, typo',
@@ -114,7 +116,11 @@ describe('a real DNS server', () => {
     for (const family of ['ipv4', 'ipv6', 'both'] as const) {
       const { resolver } = makeResolver({ ...QUICK, nameservers: [server.address], family });
       for (const [name, addresses] of Object.entries(expected[family])) {
-        assert.deepEqual(addressesOf(await resolver.resolve(`${name}.test`)), addresses, `${family} ${name}`);
+        assert.deepEqual(
+          addressesOf(await resolver.resolve(plain(`${name}.test`))),
+          addresses,
+          `${family} ${name}`,
+        );
       }
     }
   });
@@ -123,16 +129,16 @@ describe('a real DNS server', () => {
     const many = Array.from({ length: 100 }, (_, i) => `10.0.7.${i}`);
     const server = await startDnsServer({ 'many.test': many });
     const { resolver } = makeResolver({ ...QUICK, nameservers: [server.address] });
-    const first = addressesOf(await resolver.resolve('many.test'));
+    const first = addressesOf(await resolver.resolve(plain('many.test')));
     assert.deepEqual(first, many.toSorted());
-    assert.deepEqual(addressesOf(await resolver.resolve('many.test')), first);
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('many.test'))), first);
   });
 
   test('the TTL is obeyed between minTtl and maxTtl', async () => {
     const server = await startDnsServer({ 'a.test': ['10.0.0.1'] }, { ttl: 7 });
     const ttlWith = async (minTtl: string, maxTtl: string) => {
       const { resolver } = makeResolver({ nameservers: [server.address], minTtl, maxTtl });
-      const resolution = await resolver.resolve('a.test');
+      const resolution = await resolver.resolve(plain('a.test'));
       return resolution.kind === 'answer' ? resolution.ttlMs : -1;
     };
     assert.equal(await ttlWith('1s', '30s'), 7_000);
@@ -147,9 +153,9 @@ describe('a real DNS server', () => {
       { ...QUICK, nameservers: [server.address] },
       { resolvConf: 'nameserver 127.0.0.53\nsearch one.test\noptions ndots:2\n' },
     );
-    assert.deepEqual(addressesOf(await resolver.resolve('svc')), ['10.0.0.1']);
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('svc'))), ['10.0.0.1']);
     writeFileSync(resolvConf, 'nameserver 127.0.0.53\nsearch two.test\noptions ndots:2\n');
-    assert.deepEqual(addressesOf(await resolver.resolve('svc')), ['10.0.0.2']);
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('svc'))), ['10.0.0.2']);
   });
 
   test('the hosts file comes before DNS, in any case, and its changes take effect', async () => {
@@ -158,19 +164,19 @@ describe('a real DNS server', () => {
       { ...QUICK, nameservers: [server.address] },
       { hosts: '10.5.5.5 Legacy.Test legacy\nfd00::5 legacy.test\n' },
     );
-    assert.deepEqual(addressesOf(await resolver.resolve('LEGACY.test')), ['10.5.5.5']);
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('LEGACY.test'))), ['10.5.5.5']);
     writeFileSync(hosts, '10.6.6.6 legacy.test\n');
-    assert.deepEqual(addressesOf(await resolver.resolve('legacy.test')), ['10.6.6.6']);
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('legacy.test'))), ['10.6.6.6']);
     rmSync(hosts);
-    assert.deepEqual(addressesOf(await resolver.resolve('legacy.test')), ['10.0.0.1']);
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('legacy.test'))), ['10.0.0.1']);
   });
 
   test('localhost and addresses are never asked for', async () => {
     const double = await startDnsDouble(() => ({ rcode: 'NXDOMAIN' }));
     const { resolver } = makeResolver({ ...QUICK, nameservers: [double.address], search: ['a.test'] });
-    assert.deepEqual(addressesOf(await resolver.resolve('localhost')), ['127.0.0.1']);
-    assert.deepEqual(addressesOf(await resolver.resolve('10.1.2.3')), ['10.1.2.3']);
-    assert.deepEqual(addressesOf(await resolver.resolve('fd00::1')), ['fd00::1']);
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('localhost'))), ['127.0.0.1']);
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('10.1.2.3'))), ['10.1.2.3']);
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('fd00::1'))), ['fd00::1']);
     assert.equal(double.questions.length, 0);
   });
 
@@ -178,13 +184,13 @@ describe('a real DNS server', () => {
     const server = await startDnsServer({ 'a.test': ['10.0.0.1'] });
     const silent = await startDnsDouble(() => 'silence');
     const { resolver } = makeResolver({ ...QUICK, nameservers: [silent.address, server.address] });
-    assert.deepEqual(addressesOf(await resolver.resolve('a.test')), ['10.0.0.1']);
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('a.test'))), ['10.0.0.1']);
   });
 
   test('a server on IPv6 is asked', { skip: hasIpv6() ? false : 'this host has no ::1' }, async () => {
     const double = await startDnsDouble(() => ({ answers: [{ a: '10.0.0.1', ttl: 5 }] }), '::1');
     const { resolver } = makeResolver({ ...QUICK, nameservers: [double.address] });
-    assert.deepEqual(addressesOf(await resolver.resolve('a.test')), ['10.0.0.1']);
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('a.test'))), ['10.0.0.1']);
   });
 });
 
@@ -213,7 +219,7 @@ describe('a DNS server that misbehaves', () => {
     for (const [reply, reason, detail] of replies) {
       double.answer = () => reply;
       await waitFor(`${reason} for ${JSON.stringify(reply)}`, async () => {
-        const resolution = await resolver.resolve('x.test');
+        const resolution = await resolver.resolve(plain('x.test'));
         return (
           resolution.kind === 'failure' && resolution.reason === reason && detail.test(resolution.detail)
         );
@@ -227,7 +233,7 @@ describe('a DNS server that misbehaves', () => {
       attempts: 2,
       search: Array.from({ length: 30 }, (_, i) => `d${i}.test`),
     });
-    assert.equal(reasonOf(await inTime('the failure', resolver.resolve('x'), 2_000)), 'timeout');
+    assert.equal(reasonOf(await inTime('the failure', resolver.resolve(plain('x')), 2_000)), 'timeout');
     assert.equal(new Set(double.questions.map(({ name }) => name)).size, 1);
   });
 
@@ -239,7 +245,7 @@ describe('a DNS server that misbehaves', () => {
       },
       { timeout: '100ms', attempts: 1, search: Array.from({ length: 30 }, (_, i) => `d${i}.test`) },
     );
-    const resolution = await inTime('the failure', resolver.resolve('x'), 2_000);
+    const resolution = await inTime('the failure', resolver.resolve(plain('x')), 2_000);
     assert.equal(reasonOf(resolution), 'timeout');
     assert.ok(double.questions.length < 15, `${double.questions.length} questions`);
   });
@@ -248,14 +254,14 @@ describe('a DNS server that misbehaves', () => {
     const { resolver } = await against(({ transport }) =>
       transport === 'udp' ? { truncated: true } : 'silence',
     );
-    assert.equal(reasonOf(await inTime('the failure', resolver.resolve('x.test'), 2_000)), 'timeout');
+    assert.equal(reasonOf(await inTime('the failure', resolver.resolve(plain('x.test')), 2_000)), 'timeout');
   });
 
   test('nobody at the port is said as such', async () => {
     const server = await startDnsServer({});
     await server.kill();
     const { resolver } = makeResolver({ ...QUICK, nameservers: [server.address] });
-    const resolution = await resolver.resolve('x.test');
+    const resolution = await resolver.resolve(plain('x.test'));
     assert.equal(reasonOf(resolution), 'other');
     assert.match(
       resolution.kind === 'failure' ? resolution.detail : '',
@@ -272,17 +278,17 @@ describe('a DNS server that misbehaves', () => {
       const shuffled = [...addresses.slice(turn % 1_000), ...addresses.slice(0, turn % 1_000)];
       return { answers: shuffled.map((a) => ({ a, ttl: 5 })) };
     });
-    const first = await resolver.resolve('x.test');
+    const first = await resolver.resolve(plain('x.test'));
     assert.equal(addressesOf(first).length, MAX_ADDRESSES);
     assert.equal(first.kind === 'answer' && first.omitted, 1_000 - MAX_ADDRESSES);
-    assert.deepEqual(await resolver.resolve('x.test'), first);
+    assert.deepEqual(await resolver.resolve(plain('x.test')), first);
   });
 
   test('a TTL of 0 or of 2^31 and more stays within the bounds', async () => {
     let ttl = 0;
     const { resolver } = await against(() => ({ answers: [{ a: '10.0.0.1', ttl }] }));
     for (ttl of [0, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1]) {
-      const resolution = await resolver.resolve('x.test');
+      const resolution = await resolver.resolve(plain('x.test'));
       assert.equal(resolution.kind === 'answer' && resolution.ttlMs, ttl === 0 ? 50 : 500);
     }
   });
@@ -294,26 +300,28 @@ describe('a DNS server that misbehaves', () => {
         { name: 'y.test', a: '10.0.0.7', ttl: 5 },
       ],
     }));
-    assert.deepEqual(addressesOf(await resolver.resolve('x.test')), ['10.0.0.7']);
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('x.test'))), ['10.0.0.7']);
     double.answer = () => ({
       answers: [
         { cname: 'y.test', ttl: 5 },
         { name: 'y.test', cname: 'x.test', ttl: 5 },
       ],
     });
-    assert.equal(reasonOf(await resolver.resolve('x.test')), 'noAddresses');
+    assert.equal(reasonOf(await resolver.resolve(plain('x.test'))), 'noAddresses');
   });
 
   test('0.0.0.0, which would be this very host, is no address', async () => {
     const { resolver } = await against(({ type }) =>
       type === 'A' ? { answers: [{ a: '0.0.0.0', ttl: 5 }] } : { answers: [{ aaaa: '::', ttl: 5 }] },
     );
-    assert.equal(reasonOf(await resolver.resolve('x.test')), 'noAddresses');
+    assert.equal(reasonOf(await resolver.resolve(plain('x.test'))), 'noAddresses');
   });
 
   test('one question is under way per name, and its answer is shared', async () => {
     const { resolver, double } = await against(() => ({ answers: [{ a: '10.0.0.1', ttl: 5 }] }));
-    const all = await Promise.all(['x.test', 'X.test', 'x.TEST'].map((name) => resolver.resolve(name)));
+    const all = await Promise.all(
+      ['x.test', 'X.test', 'x.TEST'].map((name) => resolver.resolve(plain(name))),
+    );
     assert.deepEqual(all.map(addressesOf), [['10.0.0.1'], ['10.0.0.1'], ['10.0.0.1']]);
     assert.equal(double.questions.length, 1);
   });
@@ -326,10 +334,10 @@ describe('a DNS server that misbehaves', () => {
       minTtl: '1h',
       maxTtl: '1h',
     });
-    for (let i = 0; i < 5; i++) assert.equal(reasonOf(await resolver.resolve('x.test')), 'notFound');
+    for (let i = 0; i < 5; i++) assert.equal(reasonOf(await resolver.resolve(plain('x.test'))), 'notFound');
     assert.equal(double.questions.length, 1);
     writeFileSync(resolvConf, 'search a.test\n');
-    assert.equal(reasonOf(await resolver.resolve('x.test')), 'notFound');
+    assert.equal(reasonOf(await resolver.resolve(plain('x.test'))), 'notFound');
     assert.equal(double.questions.length, 3);
   });
 
@@ -347,7 +355,7 @@ describe('a DNS server that misbehaves', () => {
     await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
     cleanUp(() => socket.close());
     const { resolver } = makeResolver({ ...QUICK, nameservers: [`127.0.0.1:${socket.address().port}`] });
-    for (const name of ['a.test', 'b.test', 'c.test', 'd.test']) await resolver.resolve(name);
+    for (const name of ['a.test', 'b.test', 'c.test', 'd.test']) await resolver.resolve(plain(name));
     assert.ok(ports.size >= 4, `${ports.size} ports`);
   });
 
@@ -357,15 +365,15 @@ describe('a DNS server that misbehaves', () => {
       ({ name }) => (name === 'x.one.test' ? first : { answers: [{ a: '10.0.0.2', ttl: 5 }] }),
       { search: ['one.test', 'two.test'], minTtl: '1ms' },
     );
-    assert.deepEqual(addressesOf(await resolver.resolve('x')), ['10.0.0.2']);
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('x'))), ['10.0.0.2']);
     first = { answers: [{ a: '10.0.0.1', ttl: 5 }] };
-    assert.deepEqual(addressesOf(await resolver.resolve('x')), ['10.0.0.1']);
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('x'))), ['10.0.0.1']);
     first = { rcode: 'SERVFAIL' };
-    assert.equal(reasonOf(await resolver.resolve('x')), 'serverFailure');
+    assert.equal(reasonOf(await resolver.resolve(plain('x'))), 'serverFailure');
     first = { rcode: 'NXDOMAIN' };
     await waitFor('the next candidate', async () => {
-      const resolution = await resolver.resolve('x');
-      return resolution.kind === 'answer' && resolution.addresses[0] === '10.0.0.2';
+      const resolution = await resolver.resolve(plain('x'));
+      return resolution.kind === 'answer' && resolution.targets[0]?.address === '10.0.0.2';
     });
   });
 
@@ -375,19 +383,19 @@ describe('a DNS server that misbehaves', () => {
       ({ type }) => (type === 'A' ? { answers: [{ a: '10.0.0.1', ttl: 5 }] } : six),
       { family: 'both' },
     );
-    assert.deepEqual(addressesOf(await resolver.resolve('x.test')), ['10.0.0.1', 'fd00::1']);
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('x.test'))), ['10.0.0.1', 'fd00::1']);
     for (six of [{ rcode: 'SERVFAIL' }, 'silence'] satisfies DnsReply[]) {
-      assert.deepEqual(addressesOf(await resolver.resolve('x.test')), ['10.0.0.1', 'fd00::1']);
+      assert.deepEqual(addressesOf(await resolver.resolve(plain('x.test'))), ['10.0.0.1', 'fd00::1']);
     }
     six = {};
-    assert.deepEqual(addressesOf(await resolver.resolve('x.test')), ['10.0.0.1']);
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('x.test'))), ['10.0.0.1']);
   });
 
   test('a server that fails for A does not turn a name over to AAAA', async () => {
     const { resolver } = await against(({ type }) =>
       type === 'A' ? { rcode: 'SERVFAIL' } : { answers: [{ aaaa: 'fd00::1', ttl: 5 }] },
     );
-    assert.equal(reasonOf(await resolver.resolve('x.test')), 'serverFailure');
+    assert.equal(reasonOf(await resolver.resolve(plain('x.test'))), 'serverFailure');
   });
 });
 

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { plainTargets } from '../../../src/backends/name-state.ts';
 import type { FailureKind, Resolution } from '../../../src/backends/resolver.ts';
 import { BackendSupervisor } from '../../../src/backends/supervisor.ts';
 import { configSchema } from '../../../src/config/schema.ts';
@@ -16,14 +17,14 @@ async function reloaded(newAnswer: FailureKind) {
   const resolve = (host: string): Resolution => {
     const answer = answers.get(host)!;
     if (typeof answer === 'string') return { kind: 'failure', reason: answer, detail: `${host}: ${answer}` };
-    return { kind: 'answer', addresses: answer, ttlMs: 5_000, omitted: 0 };
+    return { kind: 'answer', targets: plainTargets(answer), ttlMs: 5_000, omitted: 0 };
   };
   const supervisor = new BackendSupervisor({
     clock,
     random: () => 0.5,
     log: { info: () => {}, warn: () => {} } as never,
     onEndpoints: () => {},
-    makeResolver: () => ({ resolve: (host) => Promise.resolve(resolve(host)), close: () => {} }),
+    makeResolver: () => ({ resolve: ({ host }) => Promise.resolve(resolve(host)), close: () => {} }),
     probe: () => Promise.resolve({ ok: true, detail: 'connected', durationMs: 1, local: false }),
   });
   const apply = async (url: string) => {

@@ -6,6 +6,7 @@ import {
   type NameState,
   nextQuestionIn,
   pendingName,
+  plainTargets,
   staticName,
 } from '../../../src/backends/name-state.ts';
 import type { Resolution } from '../../../src/backends/resolver.ts';
@@ -14,18 +15,20 @@ const BOUNDS = { minTtl: 1_000, maxTtl: 30_000 };
 
 const answer = (addresses: string[], ttlMs = 5_000): Resolution => ({
   kind: 'answer',
-  addresses,
+  targets: plainTargets(addresses),
   ttlMs,
   omitted: 0,
 });
 const failed: Resolution = { kind: 'failure', reason: 'serverFailure', detail: 'SERVFAIL' };
 const absent: Resolution = { kind: 'failure', reason: 'notFound', detail: 'no such name' };
 
+const addressesOf = ({ targets }: NameState) => targets.map(({ address }) => address);
+
 describe('what is known of a name', () => {
   test('an answer replaces the addresses', () => {
     const first = afterResolution(pendingName(0), answer(['10.0.0.1']), 10);
     const second = afterResolution(first, answer(['10.0.0.2', '10.0.0.3']), 20);
-    assert.deepEqual(second.addresses, ['10.0.0.2', '10.0.0.3']);
+    assert.deepEqual(addressesOf(second), ['10.0.0.2', '10.0.0.3']);
     assert.equal(second.state, 'resolved');
     assert.equal(second.since, 10);
     assert.equal(second.answeredAt, 20);
@@ -36,7 +39,7 @@ describe('what is known of a name', () => {
     const good = afterResolution(pendingName(0), answer(['10.0.0.1']), 10);
     for (const resolution of [failed, absent]) {
       const stale = afterResolution(good, resolution, 20);
-      assert.deepEqual(stale.addresses, ['10.0.0.1']);
+      assert.deepEqual(addressesOf(stale), ['10.0.0.1']);
       assert.equal(stale.state, 'stale');
       assert.equal(stale.since, 20);
       assert.equal(stale.answeredAt, 10);
@@ -48,7 +51,7 @@ describe('what is known of a name', () => {
     const failure = afterResolution(afterResolution(pendingName(0), absent, 5), absent, 6);
     assert.equal(failure.state, 'failed');
     assert.equal(failure.since, 5);
-    assert.deepEqual(failure.addresses, []);
+    assert.deepEqual(addressesOf(failure), []);
     const resolved = afterResolution(failure, answer(['10.0.0.1']), 9);
     assert.equal(resolved.state, 'resolved');
     assert.equal(resolved.since, 9);
@@ -58,14 +61,14 @@ describe('what is known of a name', () => {
   test('says how many addresses were left out', () => {
     const state = afterResolution(
       pendingName(0),
-      { kind: 'answer', addresses: ['10.0.0.1'], ttlMs: 1, omitted: 744 },
+      { kind: 'answer', targets: plainTargets(['10.0.0.1']), ttlMs: 1, omitted: 744 },
       1,
     );
     assert.equal(state.reason, '1 address, 744 more left out');
   });
 
   test('an address needs no question', () => {
-    assert.deepEqual(staticName('10.0.0.1', 3).addresses, ['10.0.0.1']);
+    assert.deepEqual(addressesOf(staticName('10.0.0.1', 3)), ['10.0.0.1']);
     assert.equal(staticName('10.0.0.1', 3).state, 'static');
   });
 
@@ -80,8 +83,8 @@ describe('what is known of a name', () => {
         let last: readonly string[] = [];
         for (const next of resolutions) {
           state = afterResolution(state, next, 1);
-          if (next.kind === 'answer') last = next.addresses;
-          assert.deepEqual(state.addresses, last);
+          if (next.kind === 'answer') last = next.targets.map(({ address }) => address);
+          assert.deepEqual(addressesOf(state), last);
           const expected = next.kind === 'answer' ? 'resolved' : last.length > 0 ? 'stale' : 'failed';
           assert.equal(state.state, expected);
         }

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { BackendEndpoints } from '../../../src/backends/endpoint.ts';
+import { plainTargets } from '../../../src/backends/name-state.ts';
 import type { FailureKind, Resolution } from '../../../src/backends/resolver.ts';
 import { BackendSupervisor } from '../../../src/backends/supervisor.ts';
 import { configSchema } from '../../../src/config/schema.ts';
@@ -99,7 +100,7 @@ class World {
       log: { info: () => {}, warn: () => {} } as never,
       onEndpoints: (lists) => this.#hear(lists),
       makeResolver: () => ({
-        resolve: (name) => Promise.resolve(this.#resolve(name as Host)),
+        resolve: ({ host }) => Promise.resolve(this.#resolve(host as Host)),
         close: () => {},
       }),
       probe: async ({ address: target }) => {
@@ -128,7 +129,7 @@ class World {
     this.heard.set(name, answer);
     this.questions++;
     if (typeof answer === 'string') return { kind: 'failure', reason: answer, detail: answer };
-    return { kind: 'answer', addresses: [...answer], ttlMs: 3_000, omitted: 0 };
+    return { kind: 'answer', targets: plainTargets([...answer]), ttlMs: 3_000, omitted: 0 };
   }
 
   apply(table: Table): void {
