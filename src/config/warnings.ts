@@ -119,7 +119,7 @@ function checksWithoutPath(config: Config, root: LocatedNode): Fault[] {
     config.health.path !== undefined ||
     Object.values(config.backends).some(({ health }) => health?.path !== undefined);
   const warn = (path: KeyPath) => {
-    for (const key of ['method', 'host', 'status']) {
+    for (const key of ['method', 'host', 'headers', 'status', 'body']) {
       if (childOf(nodeAt(root, path), key) === undefined) continue;
       const here = [...path, key];
       const message = 'has no effect on a TCP check; add path to check with HTTP';
