@@ -18,6 +18,10 @@ const COMMANDS: Readonly<
     summary: 'say where a request would go, and why',
     load: async () => (await import('./commands/explain.ts')).explain,
   },
+  plan: {
+    summary: 'say what another configuration would change, group by group',
+    load: async () => (await import('./commands/plan.ts')).plan,
+  },
   pins: {
     summary: 'count, export or forget what Redis remembers of users',
     load: async () => (await import('./commands/pins.ts')).pins,

@@ -14,7 +14,7 @@ import {
   namedGroups,
   OTHER_GROUP,
 } from '../config/groups.ts';
-import type { Config } from '../config/schema.ts';
+import type { Config, InvariantConfig } from '../config/schema.ts';
 
 /** Promises to groups; `maxStep` is about reloads and not among them. */
 export type Invariant = NeverInvariant | ShareInvariant;
@@ -118,11 +118,24 @@ export function invariantsOf(
     }
     if (maxShare !== undefined && isMeant(maxShare.group, group, named)) {
       const { backend, percent } = maxShare;
-      const text = `maxShare ${spelt(maxShare.group)} → ${backend} ${percent} %`;
-      return [{ kind: 'maxShare', index, backends: [backend], percent, text }];
+      return [
+        { kind: 'maxShare', index, backends: [backend], percent, text: describeInvariant({ maxShare }) },
+      ];
     }
     return [];
   });
+}
+
+/** `never ENTERPRISE → internal, canary`, `maxShare FREE → canary 10 %`, `maxStep 10` */
+export function describeInvariant({
+  never,
+  maxShare,
+  maxStep,
+}: Pick<InvariantConfig, 'never' | 'maxShare' | 'maxStep'>): string {
+  if (never !== undefined) return `never ${spelt(never.group)} → ${listOf(never.backend).join(', ')}`;
+  if (maxShare !== undefined)
+    return `maxShare ${spelt(maxShare.group)} → ${maxShare.backend} ${maxShare.percent} %`;
+  return `maxStep ${maxStep}`;
 }
 
 function spelt(groups: string | readonly string[]): string {
