@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { parse } from 'yaml';
 import { cleanUp } from './clean-up.ts';
 import { MAIN, temporaryDirectory } from './pointsman-process.ts';
 
@@ -139,7 +140,15 @@ export class ManifestRepository {
     assert.equal(new Set(subjects).size, subjects.length, `a step was made twice: ${subjects.join(' | ')}`);
   }
 
-  /** Of one stage, from the committed state. */
+  /** The committed state, read without the command, for those who wait for it. */
+  async state(service: string): Promise<{
+    stages: Record<string, { status: string; image?: string }>;
+    held: { image: string }[];
+  }> {
+    return parse(await this.git('show', `HEAD:services/${service}/state.yaml`));
+  }
+
+  /** Of one stage, as the command tells it. */
   async slot(
     service: string,
     stage: string,
