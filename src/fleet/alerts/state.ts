@@ -302,16 +302,28 @@ function post(
   return { ...state, outbox: outbox.slice(over), sent, serial, dropped: state.dropped + over };
 }
 
-/** Of several untold notices about one trouble the newest is news; that it began stays said while it lasts. */
+/**
+ * Untold notices about one trouble in few: what it came to since people heard of it last. That it began and ended
+ * untold is two; that it ended and began again is one, for to those who read it never ended.
+ */
 function newest(notices: readonly Notice[]): Notice[] {
-  const kept = new Map<string, Notice>();
+  const kept = new Map<string, Notice[]>();
   for (const notice of notices) {
-    const before = kept.get(notice.identity);
+    const before = kept.get(notice.identity) ?? [];
     kept.delete(notice.identity);
-    const begins = before?.what === 'firing' && (notice.what === 'reminder' || notice.what === 'worse');
-    kept.set(notice.identity, begins ? { ...notice, what: 'firing' } : notice);
+    kept.set(notice.identity, merge(before, notice));
   }
-  return [...kept.values()];
+  return [...kept.values()].flat();
+}
+
+function merge(before: readonly Notice[], notice: Notice): Notice[] {
+  const [first] = before;
+  if (first === undefined) return [notice];
+  if (notice.what === 'resolved') return first.what === 'firing' ? [first, notice] : [notice];
+  if (notice.what === 'flapping') return [notice];
+  if (first.what === 'firing') return [{ ...notice, what: 'firing' }];
+  if (first.what === 'resolved') return [{ ...notice, what: 'reminder' }];
+  return [first.what === 'worse' ? { ...notice, what: 'worse' } : notice];
 }
 
 export type Delivery =

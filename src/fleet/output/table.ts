@@ -51,16 +51,33 @@ function heading(report: FleetReport, { tookMs }: TableOptions, paint: Paint, co
   const right = `${at.slice(11, 19)}Z${tookMs === undefined ? '' : `  ${(tookMs / 1_000).toFixed(1)} s`}`;
   const gap = ' '.repeat(Math.max(2, columns - left.length - right.length));
   const { findings } = counts;
-  const parts: string[] = [
-    `${counts.services} services`,
-    `${counts.pods} pods`,
-    paint(counts.fine === counts.services ? 'green' : 'bold', `${counts.fine} fine`),
+  const parts: Box[] = [
+    { text: `${counts.services} services`, style: undefined },
+    { text: `${counts.pods} pods`, style: undefined },
+    { text: `${counts.fine} fine`, style: counts.fine === counts.services ? 'green' : 'bold' },
   ];
   for (const severity of ['critical', 'unknown', 'warning', 'info'] as const) {
-    if (findings[severity] > 0) parts.push(paint(MARKS[severity].style, `${findings[severity]} ${severity}`));
+    if (findings[severity] > 0)
+      parts.push({ text: `${findings[severity]} ${severity}`, style: MARKS[severity].style });
   }
-  if (counts.ignored > 0) parts.push(paint('dim', `${counts.ignored} ignored`));
-  return [paint('bold', left) + gap + paint('dim', right), parts.join(paint('dim', ' · '))];
+  if (counts.ignored > 0) parts.push({ text: `${counts.ignored} ignored`, style: 'dim' });
+  return [paint('bold', left) + gap + paint('dim', right), ...joined(parts, paint, columns)];
+}
+
+function joined(parts: readonly Box[], paint: Paint, columns: number): string[] {
+  const lines: string[] = [];
+  let width = 0;
+  for (const { text, style } of parts) {
+    const painted = style === undefined ? text : paint(style, text);
+    if (lines.length > 0 && width + 3 + text.length <= columns) {
+      lines[lines.length - 1] += paint('dim', ' · ') + painted;
+      width += 3 + text.length;
+    } else {
+      lines.push(painted);
+      width = text.length;
+    }
+  }
+  return lines;
 }
 
 function services(report: FleetReport, options: TableOptions, paint: Paint, columns: number): string[] {
@@ -80,7 +97,11 @@ function services(report: FleetReport, options: TableOptions, paint: Paint, colu
   const lines = rows.length === 0 ? [] : grid(head, rows, paint, columns);
   const hidden = sorted.length - shown.length;
   if (hidden > 0)
-    lines.push(paint('dim', `${hidden} services without problems are not shown; --output wide shows them`));
+    lines.push(
+      ...wrap(`${hidden} services without problems are not shown; --output wide shows them`, columns).map(
+        (line) => paint('dim', line),
+      ),
+    );
   return lines;
 }
 
@@ -155,7 +176,7 @@ function problems({ findings, at }: FleetReport, paint: Paint, columns: number):
 function problem(one: Finding, now: number, paint: Paint, columns: number): string[] {
   const { mark, style } = MARKS[one.severity];
   const since = one.since === 0 ? '' : age(now - one.since);
-  const title = clean(one.service === '' ? one.object : one.service);
+  const title = cut(clean(one.service === '' ? one.object : one.service), columns - 34);
   const kind = clean(one.kind);
   const head = `${paint(style, mark)} ${paint('bold', title)}  ${paint('dim', kind)}${since === '' ? '' : paint('dim', `  for ${since}`)}`;
   const body = wrap(clean(one.message), columns - 2).map((line) => `  ${line}`);
