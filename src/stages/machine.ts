@@ -240,7 +240,7 @@ export function promote(
       builds: { ...next.builds, [image]: { passed, skipped: reasons } },
       held: next.held.filter((held) => held.image !== image),
       previous:
-        inProduction && goalSlot.image !== undefined
+        inProduction && goalSlot.image !== undefined && goalSlot.image !== image
           ? [
               goalSlot.image,
               ...state.previous.filter((old) => old !== goalSlot.image && old !== image),

@@ -174,6 +174,15 @@ suite('the pipeline, over random histories', () => {
     });
   });
 
+  test('what production would go back to is another build, and none that was rolled back', () => {
+    histories((_, __, { state }) => {
+      const { image: now } = state.stages['production']!;
+      assert.ok(now === undefined || !state.previous.includes(now), 'it runs already');
+      assert.equal(new Set(state.previous).size, state.previous.length);
+      for (const { image: held } of state.held) assert.ok(!state.previous.includes(held), held);
+    });
+  });
+
   test('a rollback is refused only when there is nothing to go back from or to', () => {
     histories((_, __, { state }) => {
       const onTrial = STAGES.slice(0, -1).filter((name) => state.stages[name]!.status === 'running');
