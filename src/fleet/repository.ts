@@ -24,9 +24,8 @@ export async function readRepository(target: string): Promise<RepositoryFacts> {
   }
   for (const file of files) {
     const text = await readFile(file, 'utf8');
-    const name = path.relative(process.cwd(), file) || file;
-    if (text.length > MAX_SIZE) problems.push(`${name}: is larger than 4 MiB`);
-    else read(text, name, manifests, problems);
+    if (text.length > MAX_SIZE) problems.push(`${file}: is larger than 4 MiB`);
+    else read(text, file, manifests, problems);
   }
   if (manifests.length === 0)
     throw new Error(`--repo ${target}: holds no Deployment, Service or ConfigMap; is it rendered?`);

@@ -23,6 +23,7 @@ const REREAD_MS = 60_000;
 /** Tokens of plugins live for a quarter of an hour at least; the plugin itself keeps one while it is good. */
 const RENEW_MS = 10 * 60_000;
 const ATTEMPTS = 4;
+const STAYS: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'Timeout', 'NotJson']);
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -153,8 +154,8 @@ export class ClusterConnection {
           this.#headers = undefined;
           continue;
         }
-        // A server that does not exist stays away; that is no reason to make a person wait.
-        const hopeless = !failure.passing || ['ECONNREFUSED', 'ENOTFOUND'].includes(failure.reason);
+        // A server that does not exist, hangs or is none stays so; that is no reason to make a person wait longer.
+        const hopeless = !failure.passing || STAYS.has(failure.reason);
         if (hopeless || attempt >= ATTEMPTS || signal.aborted) throw failure;
         const wait = Math.min(failure.retryAfterMs ?? 100 * 3 ** attempt, 10_000);
         await pause(wait * (0.75 + Math.random() / 2), signal);

@@ -79,16 +79,19 @@ export function silence(what: string, server: string, error: unknown): ClusterFa
   if (error instanceof ClusterFailure) return error;
   const { code, cause, name, message } = error as NodeJS.ErrnoException & { cause?: NodeJS.ErrnoException };
   const at = code ?? cause?.code ?? '';
-  return new ClusterFailure(`cannot ${what}: ${silenceWords(at, name, message, server)}`, 0, at);
+  const late =
+    name === 'TimeoutError' || name === 'AbortError' || at.includes('TIMEOUT') || at === 'ETIMEDOUT';
+  return new ClusterFailure(
+    `cannot ${what}: ${late ? `${server} did not answer in time` : silenceWords(at, message, server)}`,
+    0,
+    late ? 'Timeout' : at,
+  );
 }
 
-function silenceWords(code: string, name: string, message: string, server: string): string {
+function silenceWords(code: string, message: string, server: string): string {
   if (code === 'ECONNREFUSED')
     return `nothing listens at ${server}; is the cluster up, and the address right?`;
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `the name of ${server} does not resolve`;
-  if (name === 'TimeoutError' || name === 'AbortError' || code.includes('TIMEOUT') || code === 'ETIMEDOUT') {
-    return `${server} did not answer in time`;
-  }
   if (code === 'ECONNRESET' || code === 'UND_ERR_SOCKET' || code === 'EPIPE')
     return `${server} cut the connection`;
   if (/CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ERR_TLS/.test(code)) {

@@ -52,10 +52,7 @@ export async function takeSurvey(reader: Reader, options: SurveyOptions): Promis
   const failures: ClusterFailure[] = [];
   const scopes = options.namespaces.length === 0 ? [''] : options.namespaces;
   const interner = new Interner();
-  const work = scopes.flatMap((namespace) =>
-    (Object.keys(WATCHED) as WatchedKind[]).map((kind) => ({ namespace, kind })),
-  );
-  await mapBounded(work, LISTS_AT_ONCE, async ({ namespace, kind }) => {
+  const list = async ({ namespace, kind }: { readonly namespace: string; readonly kind: WatchedKind }) => {
     try {
       const request = { resource: WATCHED[kind], namespace, selector: selectorFor(kind, settings) };
       const { items } = await listAll<unknown>(reader, request, signal, (item) =>
@@ -67,9 +64,20 @@ export async function takeSurvey(reader: Reader, options: SurveyOptions): Promis
       failures.push(error);
       gaps.push({ kind, namespace, message: error.message });
     }
-  });
-  const services = gaps.filter(({ kind }) => kind === 'Service');
-  if (services.length === scopes.length) throw worst(failures);
+  };
+  // Services first: where not even they can be listed, to ask for the rest would only take as long again.
+  await mapBounded(
+    scopes.map((namespace) => ({ namespace, kind: 'Service' as const })),
+    LISTS_AT_ONCE,
+    list,
+  );
+  if (gaps.length === scopes.length) throw worst(failures);
+  const others = (Object.keys(WATCHED) as WatchedKind[]).filter((kind) => kind !== 'Service');
+  await mapBounded(
+    scopes.flatMap((namespace) => others.map((kind) => ({ namespace, kind }))),
+    LISTS_AT_ONCE,
+    list,
+  );
   return await completeSurvey(reader, lists, gaps, options);
 }
 
