@@ -54,10 +54,10 @@ export class Authorizer {
   }
 
   /** The same words for what was done; a name only where a rule is bound to names. */
-  used(): Set<string> {
+  usedBy(user: string): Set<string> {
     return new Set(
       this.attempts
-        .filter(({ allowed }) => allowed)
+        .filter((attempt) => attempt.allowed && attempt.user === user)
         .map((attempt) => {
           const rule = this.#rulesFor(attempt).find((one) => covers(one, attempt))!;
           return words(
