@@ -181,11 +181,19 @@ function asksForMore(conditions: Conditions): boolean {
   );
 }
 
-/** A group in a sentence, as it is written in the table where that is known. */
-export function describeGroup(group: string, spelling: ReadonlyMap<string, string>): string {
-  if (group === NO_GROUP) return 'requests without a group';
-  if (group === OTHER_GROUP) return 'requests of groups that no row names';
-  return `requests of group ${spelling.get(group) ?? group}`;
+/** Groups in a sentence, as they are written in the table where that is known. */
+export function describeGroups(groups: readonly string[], spelling: ReadonlyMap<string, string>): string {
+  const named = groups.filter((group) => group !== NO_GROUP && group !== OTHER_GROUP);
+  const parts: string[] = [];
+  if (named.length > 0) {
+    const names = named.map((group) => spelling.get(group) ?? group).join(', ');
+    parts.push(`requests of group ${names}`);
+  }
+  const [none, other] = [groups.includes(NO_GROUP), groups.includes(OTHER_GROUP)];
+  if (none && other) parts.push('requests of no group that a row names');
+  else if (none) parts.push('requests without a group');
+  else if (other) parts.push('requests of groups that no row names');
+  return parts.join(' and ');
 }
 
 /** Groups as people wrote them first, by how they are compared. */

@@ -1,7 +1,7 @@
 /** Whether a table keeps what its invariants promise, in itself and against the table before it. Pure. */
 import {
   DEFAULT_GROUP,
-  describeGroup,
+  describeGroups,
   GroupRows,
   groupKey,
   groupsOf,
@@ -39,7 +39,7 @@ export function violationsOf(config: Config): Violation[] {
   return config.invariants.flatMap(({ never, maxShare }, invariant) => {
     const violations: Violation[] = [];
     for (const { row, groups } of rowsOfGroups(never?.group ?? maxShare?.group, reached, rows.named)) {
-      const who = groups.map((group) => describeGroup(group, spelling)).join(' and ');
+      const who = describeGroups(groups, spelling);
       const why = reasonFor(row, groups);
       const { names, weights, shares } = splitWeights(row.route, config.backends);
       const percents = percentages(shares);
@@ -172,7 +172,7 @@ function stepsBetween(before: Config, after: Config): Step[] {
   }
   return [...found.values()].map(({ step, text, groups }) => ({
     ...step,
-    text: `${text} for ${groups.map((group) => describeGroup(group, spelling)).join(' and ')}`,
+    text: `${text} for ${describeGroups(groups, spelling)}`,
   }));
 }
 
