@@ -2,13 +2,16 @@
 
 import type { Clock, Timer } from './clock.ts';
 import {
+  afterHold,
   afterResolution,
+  holdLeft,
+  type Moment,
+  type NameRules,
   type NameState,
   nextQuestionIn,
   pendingName,
-  type TtlBounds,
 } from './name-state.ts';
-import type { Name, NameResolver, Resolution } from './resolver.ts';
+import type { Name, NameResolver, Resolution } from './resolution.ts';
 
 export interface NameEdges {
   readonly clock: Clock;
@@ -16,7 +19,7 @@ export interface NameEdges {
   readonly random: () => number;
 }
 
-/** After every question that has been answered or has failed. */
+/** After every question that has been answered or has failed, and when the last targets are given up. */
 export type OnResolution = (before: NameState, after: NameState) => void;
 
 export class NameWatch {
@@ -24,9 +27,10 @@ export class NameWatch {
   readonly #edges: NameEdges;
   readonly #onResolution: OnResolution;
   #resolver: NameResolver;
-  #bounds: TtlBounds;
+  #rules: NameRules;
   #state: NameState;
   #timer: Timer | undefined;
+  #holdTimer: Timer | undefined;
   #asking = false;
   #askedAt = Number.NEGATIVE_INFINITY;
   #stopped = false;
@@ -34,13 +38,13 @@ export class NameWatch {
   constructor(
     name: Name,
     resolver: NameResolver,
-    bounds: TtlBounds,
+    rules: NameRules,
     edges: NameEdges,
     onResolution: OnResolution,
   ) {
     this.#name = name;
     this.#resolver = resolver;
-    this.#bounds = bounds;
+    this.#rules = rules;
     this.#edges = edges;
     this.#onResolution = onResolution;
     this.#state = pendingName(edges.clock.now());
@@ -51,9 +55,10 @@ export class NameWatch {
   }
 
   /** Asks through another resolver from now on, and at once: other servers may know better. */
-  use(resolver: NameResolver, bounds: TtlBounds): void {
+  use(resolver: NameResolver, rules: NameRules): void {
     this.#resolver = resolver;
-    this.#bounds = bounds;
+    this.#rules = rules;
+    this.#scheduleHold();
     // What the former one is still asked for is of no interest any more.
     this.#asking = false;
     this.ask();
@@ -74,7 +79,7 @@ export class NameWatch {
   /** Asks before the TTL has passed, though not within `minTtl` of the question before. */
   askSoon(): void {
     if (this.#asking || this.#stopped) return;
-    const wait = this.#askedAt + this.#bounds.minTtl - this.#edges.clock.monotonic();
+    const wait = this.#askedAt + this.#rules.minTtl - this.#edges.clock.monotonic();
     if (wait <= 0) this.ask();
     else this.#schedule(wait);
   }
@@ -82,15 +87,42 @@ export class NameWatch {
   stop(): void {
     this.#stopped = true;
     this.#edges.clock.clearTimeout(this.#timer);
+    this.#edges.clock.clearTimeout(this.#holdTimer);
   }
 
   #resolved(resolution: Resolution): void {
     this.#asking = false;
     if (this.#stopped) return;
     const before = this.#state;
-    this.#state = afterResolution(before, resolution, this.#edges.clock.now());
-    this.#schedule(nextQuestionIn(this.#state, this.#bounds, this.#edges.random()));
+    this.#state = afterResolution(before, resolution, this.#moment(), this.#rules.hold);
+    this.#schedule(nextQuestionIn(this.#state, this.#rules, this.#edges.random()));
+    this.#scheduleHold();
     this.#onResolution(before, this.#state);
+  }
+
+  #giveUp(): void {
+    const before = this.#state;
+    this.#state = afterHold(before, this.#moment(), this.#rules.hold);
+    this.#scheduleHold();
+    if (this.#state === before) return;
+    // From now on traffic waits for it.
+    this.askSoon();
+    this.#onResolution(before, this.#state);
+  }
+
+  /** The time may be over between two questions. */
+  #scheduleHold(): void {
+    const { clock } = this.#edges;
+    clock.clearTimeout(this.#holdTimer);
+    const left = holdLeft(this.#state, clock.monotonic(), this.#rules.hold);
+    if (left === Number.POSITIVE_INFINITY) return;
+    // Node's timers may fire a little early.
+    this.#holdTimer = clock.setTimeout(() => this.#giveUp(), Math.max(1, Math.ceil(left)));
+  }
+
+  #moment(): Moment {
+    const { clock } = this.#edges;
+    return { now: clock.now(), monotonic: clock.monotonic() };
   }
 
   #schedule(ms: number): void {

@@ -1,15 +1,15 @@
 /**
- * `/etc/resolv.conf` as glibc reads it (resolv.conf(5)): c-ares, which asks the questions, applies neither search
- * domains nor `ndots` through Node's `Resolver`, so a short name such as `account-service-canary` needs this file.
+ * `/etc/resolv.conf` as glibc reads it (resolv.conf(5)): its search domains and `ndots` are what makes a short name such
+ * as `account-service-canary` work in a pod.
  */
 
-import { isIP } from 'node:net';
+import { isIP, isIPv6 } from 'node:net';
 
 /** A server to ask. */
 export interface NameServer {
   readonly address: string;
   readonly port: number;
-  /** Scope of a link-local address (`eth0` of `fe80::1%eth0`). c-ares has no way to be told, so it is informative. */
+  /** Scope of a link-local address: `eth0` of `fe80::1%eth0`. */
   readonly scope: string | undefined;
 }
 
@@ -23,6 +23,10 @@ export interface ResolvConf {
   readonly timeoutMs: number;
   /** Rounds over the servers. */
   readonly attempts: number;
+  /** Begins each question at the next server. */
+  readonly rotate: boolean;
+  /** `use-vc`: over TCP from the start. */
+  readonly useTcp: boolean;
 }
 
 const MAX_NAMESERVERS = 3;
@@ -37,6 +41,8 @@ export function parseResolvConf(text: string): ResolvConf {
   let ndots = 1;
   let timeoutMs = 5_000;
   let attempts = 2;
+  let rotate = false;
+  let useTcp = false;
   for (const line of text.split('\n')) {
     const [keyword, ...values] = wordsOf(line);
     if (keyword === 'nameserver') {
@@ -52,11 +58,13 @@ export function parseResolvConf(text: string): ResolvConf {
         ndots = numberOf(option, 'ndots', 0, 15) ?? ndots;
         timeoutMs = (numberOf(option, 'timeout', 1, 30) ?? timeoutMs / 1_000) * 1_000;
         attempts = numberOf(option, 'attempts', 1, 5) ?? attempts;
+        rotate ||= option === 'rotate';
+        useTcp ||= option === 'use-vc';
       }
     }
   }
   if (nameservers.length === 0) nameservers.push({ address: '127.0.0.1', port: 53, scope: undefined });
-  return { nameservers, search, ndots, timeoutMs, attempts };
+  return { nameservers, search, ndots, timeoutMs, attempts, rotate, useTcp };
 }
 
 /** `10.0.0.10`, `10.0.0.10:5353`, `fd00::a`, `fe80::1%eth0`, `[fd00::a]` or `[fd00::a]:5353`; port 53 by default. */
@@ -70,6 +78,13 @@ export function parseNameServer(text: string): NameServer | undefined {
   const port = Number(match[2] ?? 53);
   if (isIP(address) === 0 || port < 1 || port > 65_535) return undefined;
   return { address, port, scope };
+}
+
+/** As people write it; port 53 goes without saying. */
+export function serverLabel({ address, port, scope }: NameServer): string {
+  const whole = scope === undefined ? address : `${address}%${scope}`;
+  if (port === 53) return whole;
+  return isIPv6(address) ? `[${whole}]:${port}` : `${whole}:${port}`;
 }
 
 /**

@@ -1,11 +1,11 @@
 /** One watch per name, however many backends use it. */
 
 import { isIP } from 'node:net';
-import { type NameState, staticName } from './name-state.ts';
+import { type NameRules, type NameState, staticName } from './name-state.ts';
 import { type NameEdges, NameWatch } from './name-watch.ts';
-import type { Name, NameResolver } from './resolver.ts';
+import type { Name, NameResolver } from './resolution.ts';
 
-/** A question that has been answered or has failed. */
+/** A question that has been answered or has failed, or the last targets of a name were given up. */
 export interface NameReport<User> {
   readonly host: string;
   readonly users: ReadonlySet<User>;
@@ -20,18 +20,12 @@ export interface SharedName {
   askSoon(): void;
 }
 
-/** Times between questions, milliseconds. */
-interface Bounds {
-  readonly minTtl: number;
-  readonly maxTtl: number;
-}
-
 export class SharedNames<User> {
   readonly #edges: NameEdges;
   readonly #onResolution: (report: NameReport<User>) => void;
   readonly #names = new Map<string, { readonly watch: NameWatch; readonly users: Set<User> }>();
   #resolver: NameResolver | undefined;
-  #bounds: Bounds = { minTtl: 0, maxTtl: 0 };
+  #rules: NameRules | undefined;
 
   constructor(edges: NameEdges, onResolution: (report: NameReport<User>) => void) {
     this.#edges = edges;
@@ -39,11 +33,11 @@ export class SharedNames<User> {
   }
 
   /** Must be called before the first name is acquired; later on every name is asked for again. */
-  use(resolver: NameResolver, bounds: Bounds): void {
+  use(resolver: NameResolver, rules: NameRules): void {
     const former = this.#resolver;
     this.#resolver = resolver;
-    this.#bounds = bounds;
-    for (const { watch } of this.#names.values()) watch.use(resolver, bounds);
+    this.#rules = rules;
+    for (const { watch } of this.#names.values()) watch.use(resolver, rules);
     former?.close();
   }
 
@@ -54,7 +48,7 @@ export class SharedNames<User> {
     if (name === undefined) {
       const users = new Set<User>();
       const asked = { host: host.toLowerCase(), srv };
-      const watch = new NameWatch(asked, this.#resolver!, this.#bounds, this.#edges, (before, after) =>
+      const watch = new NameWatch(asked, this.#resolver!, this.#rules!, this.#edges, (before, after) =>
         this.#onResolution({ host: asked.host, users, before, after }),
       );
       name = { watch, users };

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { candidates, parseNameServer, parseResolvConf } from '../../../src/backends/resolv-conf.ts';
+import {
+  candidates,
+  parseNameServer,
+  parseResolvConf,
+  serverLabel,
+} from '../../../src/backends/resolv-conf.ts';
 
 describe('parseResolvConf', () => {
   test('reads what Kubernetes writes into a pod', () => {
@@ -14,6 +19,8 @@ describe('parseResolvConf', () => {
       ndots: 5,
       timeoutMs: 5_000,
       attempts: 2,
+      rotate: false,
+      useTcp: false,
     });
   });
 
@@ -24,6 +31,8 @@ describe('parseResolvConf', () => {
       ndots: 1,
       timeoutMs: 5_000,
       attempts: 2,
+      rotate: false,
+      useTcp: false,
     });
   });
 
@@ -58,8 +67,9 @@ describe('parseResolvConf', () => {
   });
 
   test('options add up over lines, and stay within the caps of glibc', () => {
-    const conf = parseResolvConf('options ndots:2 timeout:1\noptions attempts:3 rotate\n');
+    const conf = parseResolvConf('options ndots:2 timeout:1\noptions attempts:3 rotate use-vc\n');
     assert.deepEqual([conf.ndots, conf.timeoutMs, conf.attempts], [2, 1_000, 3]);
+    assert.deepEqual([conf.rotate, conf.useTcp], [true, true]);
     const wild = parseResolvConf('options ndots:99 timeout:600 attempts:77');
     assert.deepEqual([wild.ndots, wild.timeoutMs, wild.attempts], [15, 30_000, 5]);
     const none = parseResolvConf('options ndots:0 timeout:0 attempts:0');
@@ -102,11 +112,17 @@ describe('parseNameServer', () => {
     assert.equal(of('::ffff:10.0.0.1'), '::ffff:10.0.0.1 53 undefined');
   });
 
-  test('refuses what c-ares would throw at', () => {
+  test('refuses what is no address', () => {
     for (const text of ['', '1.2', '10.0.0.10:0', '10.0.0.10:65536', '[10.0.0.1', 'dns', ':53', '[::1]:x']) {
       assert.equal(parseNameServer(text), undefined, text);
     }
   });
+});
+
+test('a server is shown as it was written', () => {
+  for (const text of ['10.0.0.10', '10.0.0.10:5353', 'fd00::a', '[fd00::a]:5353', 'fe80::1%eth0']) {
+    assert.equal(serverLabel(parseNameServer(text)!), text);
+  }
 });
 
 describe('candidates', () => {
