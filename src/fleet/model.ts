@@ -220,13 +220,18 @@ export function buildFleet(survey: Survey, settings: FleetSettings): FleetView {
     };
   });
   services.sort((a, b) => compare(a.namespace, b.namespace) || compare(a.name, b.name));
+  const deploymentUids = new Set(survey.deployments.map(({ uid }) => uid));
+  const sees = (kind: string, namespace: string) =>
+    !survey.gaps.some((gap) => gap.kind === kind && (gap.namespace === '' || gap.namespace === namespace));
   return {
     survey,
     services,
     replicaSetsOf: ({ uid }) => replicaSets.get(uid) ?? [],
-    orphanReplicaSets: (replicaSets.get('') ?? []).filter(({ running }) => running > 0),
-    sees: (kind, namespace) =>
-      !survey.gaps.some((gap) => gap.kind === kind && (gap.namespace === '' || gap.namespace === namespace)),
+    orphanReplicaSets: survey.replicaSets.filter(
+      ({ owner, running, namespace }) =>
+        running > 0 && (owner === '' || (!deploymentUids.has(owner) && sees('Deployment', namespace))),
+    ),
+    sees,
     serviceNames: new Set(survey.services.map(({ namespace, name }) => `${namespace}/${name}`)),
     sliced: new Set(slices.keys()),
     namespaces: new Set([...survey.services, ...survey.slices].map(({ namespace }) => namespace)),

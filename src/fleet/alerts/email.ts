@@ -75,15 +75,15 @@ export async function sendMail(settings: EmailSettings, message: Message): Promi
         result: 'refused',
         error: `${where} does not accept user and password of alerts.email.server`,
       };
-    // 5xx is for good (RFC 5321 4.2.1); 4xx, such as greylisting, passes.
-    if (responseCode !== undefined && responseCode >= 500)
-      return { result: 'refused', error: `${where} refuses the mail: ${said}` };
-    if (responseCode !== undefined) return { result: 'later', error: `${where} takes no mail now: ${said}` };
     if (code === 'ETLS')
       return {
         result: 'refused',
         error: `${where} offers no TLS that holds (${said}); see alerts.email.tls`,
       };
+    // 5xx is for good (RFC 5321 4.2.1); 4xx, such as greylisting, passes.
+    if (responseCode !== undefined && responseCode >= 500)
+      return { result: 'refused', error: `${where} refuses the mail: ${said}` };
+    if (responseCode !== undefined) return { result: 'later', error: `${where} takes no mail now: ${said}` };
     return { result: 'later', error: `${where} cannot be reached (${code ?? said})` };
   } finally {
     transport.close();

@@ -283,7 +283,7 @@ describe('fleet alert', () => {
     );
   });
 
-  it('killed at any moment, loses nothing: what it was sending is sent again, and only that', async () => {
+  it('killed while it sends, loses nothing: what it was sending is sent again, and only that', async () => {
     const slack = await new SlackReceiver().start();
     const { api, alert, args, state } = await setUp({ slack: { url: slack.url } });
     breakProxy(api);

@@ -1,7 +1,7 @@
 /** Every kind of fault that a fleet can have, planted into healthy objects as a cluster would show it. */
 
 import type { Survey } from '../../../src/fleet/facts.ts';
-import { NOW, sliceOf } from '../../support/kubernetes-api/fleet-objects.ts';
+import { NOW } from '../../support/kubernetes-api/fleet-objects.ts';
 import type { KubernetesObject } from '../../support/kubernetes-api/store.ts';
 import type { live } from './fixtures.ts';
 
@@ -223,6 +223,7 @@ export const PLANTS: readonly Plant[] = [
       object.metadata.ownerReferences = undefined;
     }),
   },
+  { kind: 'orphan-replicaset', plant: remove('Deployment', (name) => name === track('paid')) },
   {
     kind: 'orphan-pod',
     plant: (objects) =>
@@ -389,5 +390,3 @@ export const PLANTS: readonly Plant[] = [
     ),
   },
 ];
-
-export { sliceOf };
