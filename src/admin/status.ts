@@ -192,6 +192,8 @@ export interface StatusDocument {
   readonly backends: readonly BackendReport[];
   /** Answers that Pointsman made itself, by reason. */
   readonly failures: Readonly<Record<string, number>>;
+  /** Requests whose group no row names, by value; those beyond the most frequent together as `other`. */
+  readonly unknownGroups: Readonly<Record<string, number>>;
   readonly connections: { readonly client: number; readonly tunnels: number };
 }
 
@@ -228,6 +230,7 @@ export function buildStatus(input: StatusInput): StatusDocument {
       ),
     ),
     failures: sums.failures,
+    unknownGroups: sums.unknownGroups,
     connections: { client: sums.clientConnections, tunnels: sums.tunnels },
   };
 }
@@ -251,12 +254,19 @@ function configReport(facts: ProcessFacts): StatusDocument['config'] {
 
 /** Values that fields are compared with may be secrets from the environment: only the names are shown. */
 function shownMatch(match: RouteConfig['match']): RouteReport['match'] {
-  if (match === undefined) return null;
-  if (match.headers === undefined) return match;
-  return {
-    ...match,
-    headers: Object.fromEntries(Object.keys(match.headers).map((name) => [name, '(hidden)'])),
-  };
+  return match === undefined ? null : (withoutValues(match) as RouteReport['match']);
+}
+
+function withoutValues(match: unknown): unknown {
+  if (Array.isArray(match)) return match.map(withoutValues);
+  if (typeof match !== 'object' || match === null) return match;
+  return Object.fromEntries(
+    Object.entries(match).map(([key, value]) => {
+      if (key === 'and' || key === 'not') return [key, withoutValues(value)];
+      if (key !== 'headers' && key !== 'cookies' && key !== 'query') return [key, value];
+      return [key, Object.fromEntries(Object.keys(value as object).map((name) => [name, '(hidden)']))];
+    }),
+  );
 }
 
 function routeReport(route: RouteConfig, sums: TrafficSums): RouteReport {

@@ -47,6 +47,8 @@ interface EndpointSums {
 export class TrafficSums {
   /** Answers of Pointsman's own, by reason. */
   readonly failures: Readonly<Record<string, number>>;
+  /** Requests whose group no row names, by value; the rarest together as `other`. */
+  readonly unknownGroups: Readonly<Record<string, number>>;
   readonly clientConnections: number;
   readonly tunnels: number;
   readonly #routes = new Map<string, RouteSums>();
@@ -79,6 +81,11 @@ export class TrafficSums {
     }
     this.failures = Object.fromEntries(
       valuesOf(totals, 'pointsman_failures_total').map(({ labels, value }) => [labels[0]!, value]),
+    );
+    this.unknownGroups = Object.fromEntries(
+      valuesOf(totals, 'pointsman_unknown_group_total')
+        .sort((a, b) => b.value - a.value)
+        .map(({ labels, value }) => [labels[0]!, value]),
     );
     this.clientConnections = sumOf(totals, 'pointsman_client_connections');
     this.tunnels = sumOf(totals, 'pointsman_tunnels');

@@ -1,7 +1,9 @@
 /** What a good configuration most likely does not mean. Only what an operator would want to know at once. */
+import { listOf } from './groups.ts';
 import { childOf, keyOffsetOf, type LocatedNode, nodeAt, offsetOf } from './located.ts';
 import type { Fault, KeyPath } from './problems.ts';
 import { type Config, healthOf, type RouteConfig } from './schema.ts';
+import { tableWarnings } from './table-warnings.ts';
 import { formatDuration } from './units.ts';
 
 export function configWarnings(config: Config, root: LocatedNode): Fault[] {
@@ -10,6 +12,7 @@ export function configWarnings(config: Config, root: LocatedNode): Fault[] {
     ...unusedNames(config, root),
     ...slowChecks(config, root),
     ...checksWithoutPath(config, root),
+    ...tableWarnings(config, root),
   ];
 }
 
@@ -40,31 +43,62 @@ function unreachableRoutes(config: Config, root: LocatedNode): Fault[] {
   return faults;
 }
 
+type Alternative = Exclude<NonNullable<RouteConfig['match']>, readonly unknown[]>;
+type Tests = Alternative['headers'] | Alternative['cookies'];
+
 /** Equal for two matches that mean the same, written in whatever order and, where it does not matter, case. */
 function conditionsOf(match: RouteConfig['match']): string {
+  const ways = match === undefined ? ['{}'] : listOf<Alternative>(match).map(canonical);
+  // Where everything meets one way, the others are idle.
+  return ways.includes('{}') ? '{}' : [...new Set(ways)].sort().join(' or ');
+}
+
+function canonical(match: Alternative): string {
+  const { group, host, path, method, client } = match;
   const conditions: Record<string, unknown> = {};
-  if (match?.group !== undefined)
-    conditions['group'] = sorted(match.group, (text) => text.trim().toLowerCase());
-  if (match?.host !== undefined) conditions['host'] = sorted(match.host, (text) => text.toLowerCase());
-  if (match?.path !== undefined) conditions['path'] = sorted(match.path, (text) => text);
-  if (match?.method !== undefined) conditions['method'] = sorted(match.method, (text) => text);
-  const headers = Object.entries(match?.headers ?? {}).map(([field, value]) => [
-    field.toLowerCase(),
-    typeof value === 'string' ? { exact: value, ignoreCase: false } : value,
-  ]);
-  if (headers.length > 0) conditions['headers'] = headers.map((header) => JSON.stringify(header)).sort();
+  if (group !== undefined) conditions['group'] = sorted(group, (text) => text.trim().toLowerCase());
+  if (host !== undefined) conditions['host'] = sorted(host, (text) => text.toLowerCase());
+  if (path !== undefined) {
+    conditions['path'] = typeof path === 'string' || Array.isArray(path) ? sorted(path) : path;
+  }
+  if (method !== undefined) conditions['method'] = sorted(method);
+  if (client !== undefined) conditions['client'] = sorted(client);
+  for (const [kind, tests] of [
+    ['headers', canonicalTests(match.headers, (name) => name.toLowerCase())],
+    ['cookies', canonicalTests(match.cookies)],
+    ['query', canonicalTests(match.query)],
+  ] as const) {
+    if (tests.length > 0) conditions[kind] = tests;
+  }
+  for (const kind of ['and', 'not'] as const) {
+    const inner = listOf<Alternative>(match[kind]);
+    if (inner.length > 0) conditions[kind] = inner.map(canonical).sort();
+  }
   return JSON.stringify(conditions);
+}
+
+function canonicalTests(tests: Tests, fold = (name: string) => name): string[] {
+  return Object.entries(tests ?? {})
+    .map(([name, test]) => {
+      const rule =
+        typeof test === 'string' || Array.isArray(test) ? { exact: test, ignoreCase: false } : test;
+      return JSON.stringify([fold(name), { ...rule, list: 'list' in rule && rule.list }]);
+    })
+    .sort();
 }
 
 /** Its groups, when a row matches by group and nothing else. */
 function groupsAlone(match: RouteConfig['match']): readonly string[] | undefined {
-  if (match?.group === undefined) return undefined;
-  if (match.host !== undefined || match.path !== undefined || match.method !== undefined) return undefined;
-  if (Object.keys(match.headers ?? {}).length > 0) return undefined;
-  return sorted(match.group, (text) => text.trim().toLowerCase());
+  const groups: string[] = [];
+  for (const { group, headers, ...rest } of listOf<Alternative>(match)) {
+    if (group === undefined || Object.keys(headers ?? {}).length > 0) return undefined;
+    if (Object.values(rest).some((value) => value !== undefined)) return undefined;
+    groups.push(...sorted(group, (text) => text.trim().toLowerCase()));
+  }
+  return groups.length === 0 ? undefined : groups;
 }
 
-function sorted(value: string | readonly string[], fold: (text: string) => string): string[] {
+function sorted(value: string | readonly string[], fold = (text: string) => text): string[] {
   return (typeof value === 'string' ? [value] : value).map(fold).sort();
 }
 
