@@ -170,12 +170,25 @@ function masked(path: readonly string[], value: unknown): unknown {
       ...(isTree(issueCookie) ? { issueCookie: { ...issueCookie, keys: HIDDEN } } : {}),
     };
   }
-  if (first === 'routes' && third === 'match' && fourth === 'headers') return HIDDEN;
-  if (first === 'routes' && path.length === 2 && isTree(value) && isTree(value['match'])) {
-    const { headers, ...match } = value['match'];
-    return { ...value, match: headers === undefined ? match : { ...match, headers: HIDDEN } };
+  if (first === 'routes' && third === 'match') {
+    return fourth !== undefined && SECRET_TESTS.has(fourth) ? HIDDEN : maskedMatch(value);
+  }
+  if (first === 'routes' && (third === 'request' || third === 'response')) return HIDDEN;
+  if (first === 'routes' && path.length === 2 && isTree(value)) {
+    return mapValues(value, (inner, key) => masked([...path, key], inner));
   }
   return value;
+}
+
+/** What fields, cookies and parameters are compared with. */
+const SECRET_TESTS: ReadonlySet<string> = new Set(['headers', 'cookies', 'query']);
+
+function maskedMatch(match: unknown): unknown {
+  if (Array.isArray(match)) return match.map(maskedMatch);
+  if (!isTree(match)) return match;
+  return mapValues(match, (value, key) =>
+    value !== undefined && SECRET_TESTS.has(key) ? HIDDEN : maskedMatch(value),
+  );
 }
 
 /** `redis://***@host:6379/0` */

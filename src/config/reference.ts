@@ -57,20 +57,32 @@ function inner(key: string, schema: JsonSchema): Row[] {
   const branches = branchesOf(schema);
   const oneOf = branches.filter(({ properties }) => properties !== undefined).length > 1;
   for (const branch of branches) {
-    const own = rowsOf(`${key}.`, branch);
+    const own = NESTED_CONDITIONS.test(key) ? [] : rowsOf(`${key}.`, branch);
     const nested = [
       ...(oneOf ? own.map((row) => ({ ...row, fallback: '**one of these**' })) : own),
       ...(typeof branch.additionalProperties === 'object'
         ? inner(`${key}.<${placeholder(key)}>`, branch.additionalProperties)
         : []),
-      ...(branch.items === undefined ? [] : inner(`${key}[]`, branch.items)),
+      ...(branch.items === undefined || branches.some((other) => isSame(other, branch.items!))
+        ? []
+        : inner(`${key}[]`, branch.items)),
     ];
     for (const row of nested) if (!rows.has(row.key)) rows.set(row.key, row);
   }
   return [...rows.values()];
 }
 
+/** Conditions within conditions have the same keys again. */
+const NESTED_CONDITIONS = /\.match\.(and|not)$/;
+
+function isSame(a: JsonSchema, b: JsonSchema): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
 function placeholder(key: string): string {
+  if (key.endsWith('.set') || key.endsWith('.add')) return 'field';
+  if (key.endsWith('.cookies')) return 'cookie';
+  if (key.endsWith('.query')) return 'parameter';
   return key.endsWith('headers') ? 'field' : key.endsWith('split') ? 'backend' : 'name';
 }
 

@@ -3,6 +3,7 @@
  * they also find what is wrong in a file that the schema refuses, and everything is reported in one go.
  */
 import { addressesClash, parseAddress } from './address.ts';
+import { headerRuleFaults } from './header-rule-faults.ts';
 import { invariantRuleFaults } from './invariant-rules.ts';
 import {
   childOf,
@@ -15,6 +16,8 @@ import { suggestion } from './nearest.ts';
 import { pinRuleFaults } from './pin-rules.ts';
 import { type Fault, type KeyPath, quote } from './problems.ts';
 import { RegexBudget } from './regex-budget.ts';
+import { FRAMING_FIELDS } from './schema/header-rules.ts';
+import { orList } from './type-words.ts';
 import { parseDuration } from './units.ts';
 
 /** Most backends, most pins, and most backends of one split. */
@@ -22,20 +25,9 @@ const MAX_BACKENDS = 1_000;
 const MAX_PINS = 100;
 const MAX_SPLIT = 100;
 
-/** Fields that frame a message or end at the next hop, and so cannot carry a group or an id. */
-const FRAMING_FIELDS: ReadonlySet<string> = new Set([
-  'connection',
-  'content-length',
-  'expect',
-  'host',
-  'keep-alive',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
+const COMPARISONS: readonly string[] = ['exact', 'prefix', 'suffix', 'contains', 'regex'];
+const OPTIONS: ReadonlySet<string> = new Set(['ignoreCase', 'list']);
+const NAMED_TESTS: readonly string[] = ['headers', 'cookies', 'query'];
 
 export function ruleFaults(root: LocatedNode): Fault[] {
   const map = mapOf(root);
@@ -65,7 +57,11 @@ class Rules {
     this.#addresses();
     this.#fields();
     this.#timeToLive();
-    this.#faults.push(...pinRuleFaults(this.#root), ...invariantRuleFaults(this.#root));
+    this.#faults.push(
+      ...headerRuleFaults(this.#root),
+      ...pinRuleFaults(this.#root),
+      ...invariantRuleFaults(this.#root),
+    );
     return this.#faults;
   }
 
@@ -162,40 +158,51 @@ class Rules {
   }
 
   #match(route: LocatedNode, path: KeyPath): void {
-    const match = childOf(route, 'match');
-    const group = childOf(match, 'group');
+    eachConditions(childOf(route, 'match'), [...path, 'match'], (conditions, here) => {
+      this.#groups(childOf(conditions, 'group'), [...here, 'group']);
+      const comparisons = orList(COMPARISONS);
+      this.#comparison(childOf(conditions, 'path'), [...here, 'path'], comparisons);
+      for (const kind of NAMED_TESTS) {
+        for (const [name, { keyOffset, value }] of mapOf(childOf(conditions, kind))?.entries ?? []) {
+          this.#comparison(value, [...here, kind, name], orList([...COMPARISONS, 'present']), keyOffset);
+        }
+      }
+    });
+  }
+
+  #groups(group: LocatedNode | undefined, path: KeyPath): void {
     for (const [index, value] of (group?.kind === 'list' ? group.items : [group]).entries()) {
       const text = textOf(value);
       if (text === undefined || text.value === '' || text.value.trim() !== '') continue;
-      const where = group?.kind === 'list' ? [index] : [];
-      this.#fault(text, [...path, 'match', 'group', ...where], 'must not be blank');
-    }
-    const headers = mapOf(childOf(match, 'headers'));
-    for (const [field, { keyOffset, value }] of headers?.entries ?? []) {
-      const rule = mapOf(value);
-      if (rule === undefined) continue;
-      const here = [...path, 'match', 'headers', field];
-      const has = (key: string) => rule.entries.has(key);
-      const compares = has('exact') || has('prefix') || has('regex');
-      if (!compares && !has('present') && [...rule.entries.keys()].every((key) => key === 'ignoreCase')) {
-        const message = 'says nothing to compare with; give one of exact, prefix, regex or present';
-        this.#fault({ offset: keyOffset }, here, message);
-      }
-      if (compares && has('present')) {
-        const message = 'stands alone; with exact, prefix or regex the field must be present anyway';
-        this.#fault({ offset: rule.entries.get('present')!.keyOffset }, [...here, 'present'], message);
-      }
-      this.#regex(rule, here);
+      this.#fault(text, [...path, ...(group?.kind === 'list' ? [index] : [])], 'must not be blank');
     }
   }
 
-  #regex(rule: LocatedMap, path: KeyPath): void {
-    const regex = textOf(rule.entries.get('regex')?.value);
+  #comparison(node: LocatedNode | undefined, path: KeyPath, wants: string, offset = node?.offset ?? 0): void {
+    const rule = mapOf(node);
+    if (rule === undefined) return;
+    const has = (key: string) => rule.entries.has(key);
+    const compares = COMPARISONS.some(has);
+    if (!compares && !has('present') && [...rule.entries.keys()].every((key) => OPTIONS.has(key))) {
+      this.#fault({ offset }, path, `says nothing to compare with; give one of ${wants}`);
+    }
+    if (compares && has('present')) {
+      const message = `stands alone; with ${orList(COMPARISONS)} it must be there anyway`;
+      this.#fault({ offset: rule.entries.get('present')!.keyOffset }, [...path, 'present'], message);
+    }
+    const folded = childOf(rule, 'ignoreCase');
+    const ignoreCase = folded?.kind === 'scalar' && folded.value === true;
+    const regex = childOf(rule, 'regex');
+    for (const [index, item] of (regex?.kind === 'list' ? regex.items : [regex]).entries()) {
+      const here = regex?.kind === 'list' ? [...path, 'regex', index] : [...path, 'regex'];
+      this.#regex(textOf(item), here, ignoreCase);
+    }
+  }
+
+  #regex(regex: TextScalar | undefined, path: KeyPath, ignoreCase: boolean): void {
     if (regex === undefined || regex.value.length > 1024) return;
-    const ignoreCase = childOf(rule, 'ignoreCase');
-    const folded = ignoreCase?.kind === 'scalar' && ignoreCase.value === true;
-    const message = this.#regexes.judge(regex.value, folded, regex.variables.length > 0);
-    if (message !== undefined) this.#fault(regex, [...path, 'regex'], message);
+    const message = this.#regexes.judge(regex.value, ignoreCase, regex.variables.length > 0);
+    if (message !== undefined) this.#fault(regex, path, message);
   }
 
   #lastRoute(routes: LocatedList): void {
@@ -268,11 +275,26 @@ class Rules {
 /** True of a row's match that every request meets. */
 function matchesAll(match: LocatedNode | undefined): boolean {
   if (match === undefined) return true;
+  if (match.kind === 'list') return match.items.some(matchesAll);
   // What is wrong in it is said elsewhere.
   if (match.kind !== 'map') return true;
   return [...match.entries].every(([key, { value }]) => {
-    return key === 'headers' && value.kind === 'map' && value.entries.size === 0;
+    return NAMED_TESTS.includes(key) && value.kind === 'map' && value.entries.size === 0;
   });
+}
+
+/** Every map of conditions in a match: its alternatives, and what stands under `and` and `not`. */
+function eachConditions(
+  node: LocatedNode | undefined,
+  path: KeyPath,
+  visit: (conditions: LocatedMap, path: KeyPath) => void,
+): void {
+  if (node?.kind === 'list') {
+    for (const [index, item] of node.items.entries()) eachConditions(item, [...path, index], visit);
+  }
+  if (node?.kind !== 'map') return;
+  visit(node, path);
+  for (const key of ['and', 'not']) eachConditions(childOf(node, key), [...path, key], visit);
 }
 
 /** Speaks of a name by its value, unless that came from the environment. */

@@ -5,7 +5,7 @@
 import type { Logger } from 'pino';
 import { selectEndpoint } from '../backends/balance.ts';
 import type { BackendEndpoints } from '../backends/endpoint.ts';
-import type { Config } from '../config/schema.ts';
+import type { Config, RouteConfig } from '../config/schema.ts';
 import type { AccessLog } from '../observe/access-log.ts';
 import type { Cell } from '../observe/ledger.ts';
 import { NO_LABEL, type RowCells, type TrafficMetrics } from '../observe/traffic-metrics.ts';
@@ -14,6 +14,7 @@ import type { PinStores } from '../pinning/stores.ts';
 import { newRotation, type Rotation } from '../routing/split.ts';
 import { compileTable, type Route, type RoutingTable } from '../routing/table.ts';
 import { Deadlines } from './deadlines.ts';
+import { compileHeaderRules, type HeaderRules } from './header-rules.ts';
 import { compilePolicy, type ForwardPolicy } from './policy.ts';
 import { type Endpoint, type Upstream, Upstreams } from './upstreams.ts';
 
@@ -50,6 +51,9 @@ export interface LiveRoute {
   readonly noBackendCells: RowCells;
   readonly pinStore: PinStore | undefined;
   readonly pinCells: PinCells | undefined;
+  /** Undefined, as they nearly always are: the fields are passed on as they are. */
+  readonly requestRules: HeaderRules | undefined;
+  readonly responseRules: HeaderRules | undefined;
   /** By index in the split: whether the backend has an endpoint that may take requests. */
   readonly usable: (index: number) => boolean;
 }
@@ -130,9 +134,14 @@ export class Forwarder {
     pinStores.apply(config);
     const routes = table.routes.map((route) => {
       const rotation = sameSplit(before, route) ?? newRotation(route.split.weights, random());
-      return makeLive(route, upstreams, rotation, metrics, pinStores);
+      return makeLive(route, config.routes[route.index]!, upstreams, rotation, metrics, pinStores);
     });
-    return { table, policy: compilePolicy(config, !table.groupsOnly, before?.policy), upstreams, routes };
+    return {
+      table,
+      policy: compilePolicy(config, { host: !table.groupsOnly, client: table.needsClient }, before?.policy),
+      upstreams,
+      routes,
+    };
   }
 }
 
@@ -142,6 +151,7 @@ export class Forwarder {
  */
 function makeLive(
   route: Route,
+  config: RouteConfig,
   all: readonly Upstream[],
   rotation: Rotation,
   metrics: TrafficMetrics,
@@ -165,6 +175,8 @@ function makeLive(
             remembered: metrics.pins(pin.name, 'remembered'),
             hash: metrics.pins(pin.name, 'hash'),
           },
+    requestRules: compileHeaderRules(config.request),
+    responseRules: compileHeaderRules(config.response),
     usable: usableOf(upstreams),
   };
 }

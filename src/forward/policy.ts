@@ -17,6 +17,9 @@ export interface ForwardPolicy {
   readonly requestIdField: string;
   /** Routes look at the host; otherwise it need not be taken apart. */
   readonly needsHost: boolean;
+  /** Routes look at the client's address; otherwise X-Forwarded-For need not be taken apart. */
+  readonly needsClient: boolean;
+  readonly isTrusted: (address: string) => boolean;
   /** Lower case. */
   readonly upgrades: ReadonlySet<string>;
   readonly maxRequestBody: number;
@@ -30,24 +33,27 @@ export interface ForwardPolicy {
 }
 
 /**
- * @param needsHost whether any route matches by more than the group
+ * @param needs  what routes look at besides the group
  * @param before    the policy that this one replaces: what its classifiers have met stays known
  */
 export function compilePolicy(
   config: Config,
-  needsHost: boolean,
+  needs: { readonly host: boolean; readonly client: boolean },
   before: ForwardPolicy | undefined,
 ): ForwardPolicy {
-  const { forwarding, limits, retries, timeouts, trust } = config;
+  const { forwarding, limits, retries, timeouts } = config;
+  const trust = new TrustList(config.trust.cidrs);
   return {
-    trust: new TrustList(trust.cidrs),
-    groupNeedsTrust: trust.cidrs.length > 0,
+    trust,
+    isTrusted: (address) => trust.has(address),
+    groupNeedsTrust: !trust.empty,
     ambiguousGroup: config.ambiguousGroup,
     xForwarded: forwarding.xForwarded,
     forwarded: forwarding.forwarded,
     via: forwarding.via === '' ? undefined : `1.1 ${forwarding.via}`,
     requestIdField: forwarding.requestId,
-    needsHost,
+    needsHost: needs.host,
+    needsClient: needs.client,
     upgrades: new Set(forwarding.upgrades.map((protocol) => protocol.toLowerCase())),
     maxRequestBody: limits.requestBody ?? Number.POSITIVE_INFINITY,
     retryAttempts: retries.attempts,

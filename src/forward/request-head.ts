@@ -3,8 +3,10 @@
  * facts that routing needs, and writes the fields for the upstream, all in one pass.
  */
 import type { IncomingMessage } from 'node:http';
+import { trimBlanks } from '../routing/field-values.ts';
 import { readGroup } from '../routing/group.ts';
 import type { RequestFacts } from '../routing/match.ts';
+import { clientAddress, withoutPort } from './message-fields.ts';
 import type { Peer } from './peer.ts';
 import type { ForwardPolicy } from './policy.ts';
 import type { FailureReason } from './reasons.ts';
@@ -165,7 +167,8 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
   let groupValue = '';
   let groups: readonly string[] | undefined;
   if (group !== undefined) {
-    if (moreGroups === undefined && !group.includes(',')) groupValue = group.trim().toLowerCase();
+    if (moreGroups === undefined && !group.includes(','))
+      groupValue = trimBlanks(group, 0, group.length).toLowerCase();
     else {
       const reading = readGroup(moreGroups ?? [group]);
       if (reading.kind === 'one') groupValue = reading.group;
@@ -187,6 +190,7 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
       group: groupValue,
       groups,
       rawHeaders: refusal !== undefined ? NO_HEADERS : hidesGroup ? withoutGroup(raw, fields) : raw,
+      client: policy.needsClient ? clientAddress(peer.address, forwardedFor, policy.isTrusted) : peer.address,
     },
     upstreamHeaders: headers,
     requestId,
@@ -220,12 +224,6 @@ function originForm(
 
 function sameAuthority(a: string, b: string): boolean {
   return a.toLowerCase().replace(/:80$/, '') === b.toLowerCase().replace(/:80$/, '');
-}
-
-function withoutPort(host: string): string {
-  const lower = host.toLowerCase();
-  const colon = lower.lastIndexOf(':');
-  return colon > lower.lastIndexOf(']') ? lower.slice(0, colon) : lower;
 }
 
 /** One element of Forwarded (RFC 7239, 4): IPv6 addresses and ports need quotes. */

@@ -1,4 +1,5 @@
 /** Writes the head of an upstream's response for the client. */
+import { applyHeaderRules, type HeaderRules, type RuleContext } from './header-rules.ts';
 import type { ForwardPolicy } from './policy.ts';
 
 export interface ResponseHead {
@@ -12,6 +13,7 @@ export interface ResponseHead {
  * @param rawHeaders names and values as undici read them off the wire: order, case and bytes are kept
  * @param parsed     the same by lower-case name, as undici has decoded them already
  * @param trailers   whether trailers can be passed on, and with them the field that announces them
+ * @param rules      those of the row for responses, with what their values speak of
  */
 export function buildResponseHead(
   rawHeaders: readonly Buffer[],
@@ -20,11 +22,13 @@ export function buildResponseHead(
   policy: ForwardPolicy,
   requestId: string,
   trailers: boolean,
+  rules?: HeaderRules,
+  context?: RuleContext,
 ): ResponseHead {
   const fields = policy.responseFields;
   const connection = parsed['connection'];
   const nominated = fields.nominated(Array.isArray(connection) ? connection.join(',') : connection);
-  const headers: string[] = [];
+  let headers: string[] = [];
   let contentLength: string | undefined;
   let announced: string | undefined;
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
@@ -45,6 +49,7 @@ export function buildResponseHead(
         break;
     }
   }
+  if (rules !== undefined) headers = applyHeaderRules(rules, headers, context!);
   headers.push(policy.requestIdField, requestId);
   if (status === 204) contentLength = undefined;
   // Before Content-Length, Node takes the bytes of Content-Disposition for UTF-8 and garbles or refuses them.

@@ -1,4 +1,5 @@
 /** The traffic group of a request: one value, whatever a client or a gateway managed to send. */
+import { listValues } from './field-values.ts';
 
 export type GroupReading =
   | { readonly kind: 'none' }
@@ -10,15 +11,16 @@ const NONE: GroupReading = { kind: 'none' };
 /**
  * Reads the values of the group field. A comma separates values even within one line, since an intermediary may join
  * two lines into one (RFC 9110, 5.3), and HAProxy's `hdr()` splits there too; equal values, in any case, are one.
- * Quotes and parameters are part of the value, so `FREE;q=1` is no known group, as with HAProxy.
+ * A comma within quotes separates nothing. Quotes and parameters are part of the value, so `FREE;q=1` is no known
+ * group, as with HAProxy.
  *
  * @param values one or more field lines
  */
 export function readGroup(values: readonly string[]): GroupReading {
   const groups: string[] = [];
   for (const value of values) {
-    for (const part of value.split(',')) {
-      const group = part.trim().toLowerCase();
+    for (const part of listValues(value)) {
+      const group = part.toLowerCase();
       if (group !== '' && !groups.includes(group)) groups.push(group);
     }
   }

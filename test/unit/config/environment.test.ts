@@ -133,7 +133,7 @@ suite('types', () => {
     );
     assert.equal(config.backends['a']?.url?.authority, 'a:8080');
     assert.equal(config.backends['a']?.maxPending, 7);
-    assert.equal(config.routes[0]?.match?.headers?.['X'], 'a, [b]: c # d');
+    assert.equal([config.routes[0]?.match].flat()[0]?.headers?.['X'], 'a, [b]: c # d');
     assert.deepEqual([config.routes[1]?.name, config.routes[1]?.split], ['rest', { a: 5 }]);
   });
 });
