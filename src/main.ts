@@ -26,6 +26,10 @@ const COMMANDS: Readonly<
     summary: 'count, export or forget what Redis remembers of users',
     load: async () => (await import('./commands/pins.ts')).pins,
   },
+  import: {
+    summary: 'turn a haproxy.cfg into a configuration',
+    load: async () => (await import('./commands/import.ts')).importCommand,
+  },
   schema: {
     summary: 'print the JSON Schema of the configuration',
     load: async () => (await import('./commands/schema.ts')).schema,
@@ -93,5 +97,16 @@ async function main(argv: readonly string[]): Promise<number> {
 }
 
 process.exitCode = await main(process.argv.slice(2));
+// A pipe takes 64 KiB at a time: what is still to be written must not be cut off. A reader that is gone takes nothing.
+if (process.stdout.writableLength > 0) {
+  await new Promise<void>((resolve) => {
+    process.stdout.once('error', () => resolve());
+    process.stdout.write('', () => resolve());
+  });
+}
+// A pipe takes 64 KiB at once: what is written beyond that would be lost if the process ended now. A reader that has
+// gone takes nothing more.
+process.stdout.on('error', () => process.exit());
+process.stderr.on('error', () => process.exit());
 // Whatever is still open (a keep-alive connection of a peer) must not hold the process.
-process.exit();
+process.stdout.write('', () => process.stderr.write('', () => process.exit()));
