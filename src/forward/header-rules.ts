@@ -67,6 +67,20 @@ export function ruleContext(
   };
 }
 
+/** The fields for the upstream: those of the head itself where the row has no rules. */
+export function requestHeaders(
+  snapshot: Snapshot,
+  live: LiveRoute,
+  index: number,
+  head: RequestHead,
+  peer: Peer,
+): string[] {
+  const { requestRules } = live;
+  if (requestRules === undefined) return head.upstreamHeaders;
+  const context = ruleContext(snapshot, live, index, head, peer);
+  return applyHeaderRules(requestRules, head.upstreamHeaders, context);
+}
+
 /** Undefined when there is nothing to do. */
 export function compileHeaderRules(rules: RulesConfig | undefined): HeaderRules | undefined {
   if (rules === undefined) return undefined;
