@@ -1,14 +1,14 @@
 /** The double in a process of its own, for measuring its clients alone: prints its address, ends with its standard input. */
 
 import { PLANTS, VICTIM } from '../../unit/fleet/planted-faults.ts';
-import { type FOUR_TRACKS, NOW, serviceObjects } from './fleet-objects.ts';
+import { FOUR_TRACKS, NOW, serviceObjects } from './fleet-objects.ts';
 import { KubernetesApi } from './server.ts';
 import type { KubernetesObject } from './store.ts';
 
 interface Wish {
   readonly services: number;
   readonly realistic: boolean;
-  /** 40 pods per service instead of 24. */
+  /** 41 pods per service instead of 24. */
   readonly large: boolean;
   /** Kinds of faults, one per service from the first on. */
   readonly planted: readonly string[];
@@ -16,12 +16,7 @@ interface Wish {
 
 const { services, realistic, large, planted } = JSON.parse(process.argv[2]!) as Wish;
 
-const LARGE: typeof FOUR_TRACKS = [
-  { track: 'internal', replicas: 4, image: 'registry.example/app:1.9.0' },
-  { track: 'canary', replicas: 6, image: 'registry.example/app:1.8.2' },
-  { track: 'paid', replicas: 6, image: 'registry.example/app:1.8.1' },
-  { track: 'production', replicas: 21, image: 'registry.example/app:1.8.0' },
-];
+const LARGE = FOUR_TRACKS.map((track) => (track.track === 'production' ? { ...track, replicas: 27 } : track));
 
 /** Faults are written for one service and one time: both are changed in the text. */
 function translated(objects: KubernetesObject[], name: string, shift: number): KubernetesObject[] {

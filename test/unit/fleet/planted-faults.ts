@@ -234,9 +234,9 @@ export const PLANTS: readonly Plant[] = [
   {
     kind: 'over-replicated',
     plant: change('Deployment', track('canary'), (object) => {
-      object.spec.replicas = 20;
+      object.spec.replicas = 40;
       for (const key of ['replicas', 'updatedReplicas', 'readyReplicas', 'availableReplicas'])
-        object.status[key] = 20;
+        object.status[key] = 40;
     }),
   },
   {
