@@ -16,9 +16,9 @@ import { suggestion } from './nearest.ts';
 import { pinRuleFaults } from './pin-rules.ts';
 import { type Fault, type KeyPath, quote } from './problems.ts';
 import { RegexBudget } from './regex-budget.ts';
+import { resolverRuleFaults } from './resolver-rules.ts';
 import { FRAMING_FIELDS } from './schema/header-rules.ts';
 import { orList } from './type-words.ts';
-import { parseDuration } from './units.ts';
 
 /** Most backends, most pins, and most backends of one split. */
 const MAX_BACKENDS = 1_000;
@@ -56,10 +56,10 @@ class Rules {
     this.#stores();
     this.#addresses();
     this.#fields();
-    this.#timeToLive();
     this.#faults.push(
       ...headerRuleFaults(this.#root),
       ...pinRuleFaults(this.#root),
+      ...resolverRuleFaults(this.#root),
       ...invariantRuleFaults(this.#root),
     );
     return this.#faults;
@@ -257,18 +257,6 @@ class Rules {
     const message = 'groupHeader and forwarding.requestId are the same field; choose another for one of them';
     if (id !== undefined) this.#fault(id, ['forwarding', 'requestId'], message);
     else if (group !== undefined) this.#fault(group, ['groupHeader'], message);
-  }
-
-  #timeToLive(): void {
-    const resolver = childOf(this.#root, 'resolver');
-    const min = textOf(childOf(resolver, 'minTtl'));
-    const max = textOf(childOf(resolver, 'maxTtl'));
-    const at = max ?? min;
-    const least = parseDuration(min?.value ?? '1s');
-    const most = parseDuration(max?.value ?? '30s');
-    if (at === undefined || least === undefined || most === undefined || least <= most) return;
-    const path = ['resolver', max === undefined ? 'minTtl' : 'maxTtl'];
-    this.#fault(at, path, 'minTtl is longer than maxTtl; make maxTtl at least as long');
   }
 }
 

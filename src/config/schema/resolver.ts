@@ -3,6 +3,13 @@
 import { z } from 'zod';
 import { duration, nameserver } from './values.ts';
 
+const domain = z
+  .string()
+  .regex(
+    /^(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?$/,
+    'is not a domain; write it as corp.example',
+  );
+
 /** Milliseconds; Infinity: `forever`. */
 const hold = z
   .union([z.literal('forever'), duration({ min: 0 })])
@@ -28,15 +35,7 @@ export const resolver = z.strictObject({
     .optional()
     .describe('Name servers to ask instead of those of resolv.conf, at most 3.'),
   stubDomains: z
-    .record(
-      z
-        .string()
-        .regex(
-          /^(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?$/,
-          'is not a domain; write it as corp.example',
-        ),
-      z.array(nameserver).min(1).max(3),
-    )
+    .record(domain, z.array(nameserver).min(1).max(3))
     .default({})
     .describe(
       'Name servers by domain, for all names in it; the most specific domain counts, as `stubDomains` of kube-dns.',
@@ -47,13 +46,13 @@ export const resolver = z.strictObject({
     .max(3)
     .optional()
     .describe(
-      'Name servers for names outside of the cluster domain and of `stubDomains`, as `upstreamNameservers` of kube-dns.',
+      'Name servers for names outside of the cluster domain and of `stubDomains`, as `upstreamNameservers` of kube-dns; default: those that all other names go to.',
     ),
-  clusterDomain: z
-    .string()
-    .max(253)
+  clusterDomain: domain
     .default('cluster.local')
-    .describe("Domain of the cluster, whose names always go to the cluster's own name servers."),
+    .describe(
+      "Domain of the cluster, whose names go to the cluster's own name servers, unless a stub domain within it is more specific.",
+    ),
   hold: z
     .strictObject({
       notFound: hold.describe('NXDOMAIN: the name does not exist.'),
@@ -65,7 +64,7 @@ export const resolver = z.strictObject({
     })
     .prefault({})
     .describe(
-      'How long the last good addresses stay in use after such an answer (HAProxy: `hold`), unless checks prove them wrong; `forever` or a duration.',
+      'How long the last good addresses stay in use once questions fail (HAProxy: `hold`): the kind of the latest failure counts, from the first failure after the last good answer, of whichever kind; `forever`: until checks prove them wrong.',
     ),
   search: z
     .array(z.string().max(253))
