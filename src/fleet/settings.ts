@@ -16,7 +16,6 @@ import { suggestion } from '../config/nearest.ts';
 import { type Fault, formatKeyPath, formatProblem, type KeyPath, quote } from '../config/problems.ts';
 import { duration, oneOrMany } from '../config/schema/values.ts';
 
-const minutes = (count: number) => count * 60_000;
 const words = z.array(z.string().min(1).max(253)).max(64);
 const secretText = z.string().min(1).max(4_096);
 
@@ -29,21 +28,19 @@ const proxySchema = z.strictObject({
     .union([z.string(), z.int().min(1).max(65_535)])
     .default('admin')
     .describe('Container port of the admin port, by name or number; 9901 where there is none of that name.'),
-  timeout: duration({ max: minutes(1) })
-    .default(2_000)
-    .describe('For one answer of one proxy.'),
+  timeout: duration({ max: 60_000 }).prefault('2s').describe('For one answer of one proxy.'),
   concurrency: z.int().min(1).max(256).default(32).describe('Proxies asked at once.'),
 });
 
 const graceSchema = z.strictObject({
   rollout: duration()
-    .default(minutes(10))
+    .prefault('10m')
     .describe('How long pods may be missing, or an old build may run, after a change.'),
-  pod: duration().default(minutes(5)).describe('How long a pod may be pending or not ready.'),
+  pod: duration().prefault('5m').describe('How long a pod may be pending or not ready.'),
   config: duration()
-    .default(150_000)
+    .prefault('150s')
     .describe('How long a ConfigMap may take to reach its proxies (the kubelet needs up to 2 min).'),
-  restarts: duration().default(minutes(60)).describe('How far restarts are looked back.'),
+  restarts: duration().prefault('1h').describe('How far restarts are looked back.'),
 });
 
 const slackSchema = z.strictObject({
@@ -55,8 +52,8 @@ const emailSchema = z.strictObject({
     '`smtp://[USER:PASSWORD@]HOST[:PORT]`, or `smtps://` for TLS from the first byte.',
   ),
   tls: z.enum(['required', 'opportunistic', 'off']).default('required').describe('STARTTLS on `smtp://`.'),
-  from: z.string().min(3).max(320),
-  to: oneOrMany(z.string().min(3).max(320)),
+  from: z.string().min(3).max(320).describe('Sender.'),
+  to: oneOrMany(z.string().min(3).max(320)).describe('Receiver, or a list.'),
 });
 
 const alertsSchema = z.strictObject({
@@ -68,9 +65,7 @@ const alertsSchema = z.strictObject({
     .default(2)
     .describe('Surveys in a row that must see a finding; a critical one needs one.'),
   resolveAfter: z.int().min(1).max(10).default(2).describe('Surveys in a row that must not see it any more.'),
-  repeat: duration({ min: 60_000 })
-    .default(4 * minutes(60))
-    .describe('Reminder of what is still broken.'),
+  repeat: duration({ min: 60_000 }).prefault('4h').describe('Reminder of what is still broken.'),
   flapping: z
     .int()
     .min(2)
@@ -89,11 +84,11 @@ const alertsSchema = z.strictObject({
 
 const ignoreSchema = z.strictObject({
   kind: z.string().max(64).optional().describe('Kind of finding, such as `over-replicated`.'),
-  namespace: z.string().max(63).optional(),
-  service: z.string().max(253).optional(),
+  namespace: z.string().max(63).optional().describe('Namespace of the finding.'),
+  service: z.string().max(253).optional().describe('Microservice.'),
   object: z.string().max(320).optional().describe('Name of the object it is about.'),
   until: z.iso.date().optional().describe('Last day on which it is ignored, in UTC.'),
-  reason: z.string().min(1).max(500),
+  reason: z.string().min(1).max(500).describe('Why; required.'),
 });
 
 export const fleetSchema = z.strictObject({
