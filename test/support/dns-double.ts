@@ -3,15 +3,30 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
+import {
+  decode,
+  encode,
+  type Packet,
+  type Answer as PacketRecord,
+  RECURSION_AVAILABLE,
+  TRUNCATED_RESPONSE,
+} from 'dns-packet';
 import { cleanUp } from './clean-up.ts';
+import { pause } from './wait-for.ts';
 
 export interface DnsQuestion {
   /** In lower case, without the trailing dot. */
   readonly name: string;
-  readonly type: 'A' | 'AAAA' | 'other';
+  readonly type: 'A' | 'AAAA' | 'SRV' | 'other';
   readonly transport: 'udp' | 'tcp';
+  readonly id: number;
+  /** Payload size that the question offers; undefined: it has no EDNS. */
+  readonly payload: number | undefined;
+  /** Port that the question came from. */
+  readonly from: number;
 }
 
+/** One of the kinds of data. */
 export interface DnsRecord {
   /** Default: the name asked for. */
   readonly name?: string;
@@ -19,29 +34,59 @@ export interface DnsRecord {
   readonly a?: string;
   readonly aaaa?: string;
   readonly cname?: string;
+  readonly srv?: {
+    readonly priority?: number;
+    readonly weight?: number;
+    readonly port: number;
+    /** `.`: there is no such service. */
+    readonly target: string;
+  };
+  /** `minimum` of a SOA record. */
+  readonly soa?: number;
 }
 
 export type DnsReply =
   | {
-      readonly rcode?: 'NOERROR' | 'FORMERR' | 'SERVFAIL' | 'NXDOMAIN' | 'REFUSED';
+      readonly rcode?: keyof typeof RCODES;
       readonly answers?: readonly DnsRecord[];
+      readonly authorities?: readonly DnsRecord[];
+      readonly additionals?: readonly DnsRecord[];
       readonly truncated?: boolean;
+      /** Default: that of the question. */
+      readonly id?: number;
+      /** Default: the name asked for. */
+      readonly question?: string;
+      /** Over TCP: one byte at a time, with as many milliseconds between them. */
+      readonly drip?: number;
     }
   /** Sent as it is behind the id of the question. */
   | { readonly garbage: Buffer }
+  /** Sent as it is. */
+  | { readonly bytes: Buffer }
+  /** Over TCP: closes the connection instead. */
+  | 'hang up'
   | 'silence';
 
-const RCODES = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, REFUSED: 5 } as const;
+const RCODES = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4, REFUSED: 5 } as const;
+
+/** Decides what is sent back; of several replies each is a datagram of its own. */
+export type Answering = (
+  question: DnsQuestion,
+) => DnsReply | readonly DnsReply[] | Promise<DnsReply | readonly DnsReply[]>;
 
 export interface DnsDouble {
   /** `127.0.0.1:PORT` or `[::1]:PORT` */
   readonly address: string;
   readonly questions: DnsQuestion[];
   /** Decides every answer from now on. */
-  answer: (question: DnsQuestion) => DnsReply | Promise<DnsReply>;
+  answer: Answering;
 }
 
-export async function startDnsDouble(answer: DnsDouble['answer'], host = '127.0.0.1'): Promise<DnsDouble> {
+/** @param options.tcp `false`: nobody listens on TCP */
+export async function startDnsDouble(
+  answer: Answering,
+  { host = '127.0.0.1', tcp: overTcp = true }: { host?: string; tcp?: boolean } = {},
+): Promise<DnsDouble> {
   const isV6 = host.includes(':');
   const tcp = createServer();
   tcp.listen(0, host);
@@ -50,20 +95,25 @@ export async function startDnsDouble(answer: DnsDouble['answer'], host = '127.0.
   const udp = createSocket(isV6 ? 'udp6' : 'udp4');
   udp.bind(port, host);
   await once(udp, 'listening');
+  if (!overTcp) tcp.close();
   const double: DnsDouble = {
     address: isV6 ? `[${host}]:${port}` : `${host}:${port}`,
     questions: [],
     answer,
   };
-  const reply = async (query: Buffer, transport: 'udp' | 'tcp') => {
-    const question = readQuestion(query, transport);
+  const repliesTo = async (query: Buffer, transport: 'udp' | 'tcp', from: number) => {
+    const packet = decode(query);
+    const question = questionOf(packet, transport, from);
     double.questions.push(question);
-    return encode(query, await double.answer(question));
+    const replies = await double.answer(question);
+    const all = Array.isArray(replies) ? (replies as readonly DnsReply[]) : [replies as DnsReply];
+    return all.map((reply) => ({ reply, message: encodeReply(packet, reply) }));
   };
   let closed = false;
-  udp.on('message', async (query, { port: to, address }) => {
-    const message = await reply(query, 'udp');
-    if (message !== undefined && !closed) udp.send(message, to, address);
+  udp.on('message', async (query, { port: from, address }) => {
+    for (const { message } of await repliesTo(query, 'udp', from)) {
+      if (message !== undefined && !closed) udp.send(message, from, address);
+    }
   });
   const sockets = new Set<Socket>();
   tcp.on('connection', (socket) => {
@@ -75,11 +125,24 @@ export async function startDnsDouble(answer: DnsDouble['answer'], host = '127.0.
       if (received.length < 2 || received.length < 2 + received.readUInt16BE(0)) return;
       const query = received.subarray(2, 2 + received.readUInt16BE(0));
       received = Buffer.alloc(0);
-      const message = await reply(query, 'tcp');
-      if (message === undefined) return;
-      const length = Buffer.alloc(2);
-      length.writeUInt16BE(message.length);
-      socket.write(Buffer.concat([length, message]));
+      for (const { reply, message } of await repliesTo(query, 'tcp', socket.remotePort ?? 0)) {
+        if (reply === 'hang up') socket.end();
+        if (message === undefined) continue;
+        const length = Buffer.alloc(2);
+        length.writeUInt16BE(message.length);
+        const whole = Buffer.concat([length, message]);
+        const drip = typeof reply === 'object' && 'drip' in reply ? reply.drip : undefined;
+        if (drip === undefined) {
+          socket.write(whole);
+          continue;
+        }
+        socket.setNoDelay(true);
+        for (const byte of whole) {
+          if (socket.destroyed) break;
+          socket.write(Buffer.from([byte]));
+          await pause(drip);
+        }
+      }
     });
   });
   cleanUp(() => {
@@ -91,60 +154,51 @@ export async function startDnsDouble(answer: DnsDouble['answer'], host = '127.0.
   return double;
 }
 
-function readQuestion(query: Buffer, transport: 'udp' | 'tcp'): DnsQuestion {
-  const labels: string[] = [];
-  let at = 12;
-  while (query[at]! > 0) {
-    labels.push(query.toString('latin1', at + 1, at + 1 + query[at]!));
-    at += 1 + query[at]!;
+function questionOf(
+  { id = 0, questions = [], additionals = [] }: Packet,
+  transport: 'udp' | 'tcp',
+  from: number,
+): DnsQuestion {
+  const { name = '', type = '' } = questions[0] ?? {};
+  const isKnown = type === 'A' || type === 'AAAA' || type === 'SRV';
+  const edns = additionals.find((record) => record.type === 'OPT') as { udpPayloadSize: number } | undefined;
+  return {
+    name: name.toLowerCase(),
+    type: isKnown ? type : 'other',
+    transport,
+    id,
+    payload: edns?.udpPayloadSize,
+    from,
+  };
+}
+
+function encodeReply(query: Packet, reply: DnsReply): Buffer | undefined {
+  if (reply === 'silence' || reply === 'hang up') return undefined;
+  if ('bytes' in reply) return reply.bytes;
+  const { name, type } = query.questions![0]!;
+  if ('garbage' in reply) {
+    const id = Buffer.alloc(2);
+    id.writeUInt16BE(query.id!);
+    return Buffer.concat([id, reply.garbage]);
   }
-  const code = query.readUInt16BE(at + 1);
-  const type = code === 1 ? 'A' : code === 28 ? 'AAAA' : 'other';
-  return { name: labels.join('.').toLowerCase(), type, transport };
+  const { rcode = 'NOERROR', answers = [], authorities = [], additionals = [], truncated = false } = reply;
+  const record = (each: DnsRecord) => packetRecord(each, name);
+  return encode({
+    type: 'response',
+    id: reply.id ?? query.id!,
+    flags: RECURSION_AVAILABLE | (truncated ? TRUNCATED_RESPONSE : 0) | RCODES[rcode],
+    questions: [{ name: reply.question ?? name, type }],
+    answers: answers.map(record),
+    authorities: authorities.map(record),
+    additionals: additionals.map(record),
+  });
 }
 
-function encode(query: Buffer, reply: DnsReply): Buffer | undefined {
-  if (reply === 'silence') return undefined;
-  if ('garbage' in reply) return Buffer.concat([query.subarray(0, 2), reply.garbage]);
-  const { rcode = 'NOERROR', answers = [], truncated = false } = reply;
-  const end = query.indexOf(0, 12) + 5;
-  const head = Buffer.alloc(12);
-  query.copy(head, 0, 0, 2);
-  head[2] = 0x85 | (truncated ? 2 : 0);
-  head[3] = 0x80 | RCODES[rcode];
-  head.writeUInt16BE(1, 4);
-  head.writeUInt16BE(answers.length, 6);
-  return Buffer.concat([head, query.subarray(12, end), ...answers.map(encodeRecord)]);
-}
-
-function encodeRecord({ name, ttl, a, aaaa, cname }: DnsRecord): Buffer {
-  const owner = name === undefined ? Buffer.from([0xc0, 12]) : encodeName(name);
-  const [type, data] =
-    a !== undefined
-      ? [1, Buffer.from(a.split('.').map(Number))]
-      : aaaa !== undefined
-        ? [28, encodeV6(aaaa)]
-        : [5, encodeName(cname!)];
-  const fixed = Buffer.alloc(10);
-  fixed.writeUInt16BE(type, 0);
-  fixed.writeUInt16BE(1, 2);
-  fixed.writeUInt32BE(ttl, 4);
-  fixed.writeUInt16BE(data.length, 8);
-  return Buffer.concat([owner, fixed, data]);
-}
-
-function encodeName(name: string): Buffer {
-  const labels = name.split('.').map((label) => Buffer.from([label.length, ...Buffer.from(label)]));
-  return Buffer.concat([...labels, Buffer.from([0])]);
-}
-
-/** Takes the form with `::` at most once and no embedded IPv4. */
-function encodeV6(address: string): Buffer {
-  const [head = '', tail] = address.split('::');
-  const words = (text: string) =>
-    text === '' ? [] : text.split(':').map((word) => Number.parseInt(word, 16));
-  const left = words(head);
-  const right = words(tail ?? '');
-  const all = [...left, ...new Array<number>(8 - left.length - right.length).fill(0), ...right];
-  return Buffer.from(all.flatMap((word) => [word >> 8, word & 255]));
+function packetRecord({ name, ttl, a, aaaa, cname, srv, soa }: DnsRecord, asked: string): PacketRecord {
+  const owner = { name: name ?? asked, ttl };
+  if (a !== undefined) return { ...owner, type: 'A', data: a };
+  if (aaaa !== undefined) return { ...owner, type: 'AAAA', data: aaaa };
+  if (cname !== undefined) return { ...owner, type: 'CNAME', data: cname };
+  if (srv !== undefined) return { ...owner, type: 'SRV', data: { priority: 0, weight: 0, ...srv } };
+  return { ...owner, type: 'SOA', data: { mname: 'ns.test', rname: 'root.test', minimum: soa! } };
 }

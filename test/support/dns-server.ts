@@ -13,6 +13,22 @@ import { waitFor } from './wait-for.ts';
 /** Addresses by full name. */
 export type DnsZone = Readonly<Record<string, readonly string[]>>;
 
+/** A SRV record. */
+export interface DnsService {
+  readonly name: string;
+  readonly target: string;
+  readonly port: number;
+  readonly priority?: number;
+  readonly weight?: number;
+}
+
+/** Records that dnsmasq reads at its start alone. */
+export interface FixedRecords {
+  readonly services?: readonly DnsService[];
+  /** Names that they stand for, by alias. */
+  readonly aliases?: Readonly<Record<string, string>>;
+}
+
 /** Answers whenever the server runs; no test uses it. */
 const SENTINEL = 'sentinel.invalid';
 
@@ -21,6 +37,7 @@ export class DnsServer {
   readonly #ttl: number;
   #child: ChildProcess | undefined;
   #generation = 0;
+  #fixed: FixedRecords = {};
   port = 0;
 
   constructor(ttl: number) {
@@ -32,8 +49,11 @@ export class DnsServer {
     return `127.0.0.1:${this.port}`;
   }
 
-  /** Replaces all records; resolves when the server answers by the new ones. */
-  async serve(zone: DnsZone): Promise<void> {
+  /**
+   * Replaces all records; resolves when the server answers by the new ones. Without `fixed` those stay; with it, a server
+   * that runs is gone for a moment.
+   */
+  async serve(zone: DnsZone, fixed?: FixedRecords): Promise<void> {
     this.#generation = (this.#generation + 1) % 250;
     const sentinel = `127.9.9.${this.#generation + 1}`;
     const lines = [`${sentinel} ${SENTINEL}`];
@@ -43,6 +63,13 @@ export class DnsServer {
     const file = path.join(this.#directory, 'zone');
     writeFileSync(`${file}.next`, `${lines.join('\n')}\n`);
     renameSync(`${file}.next`, file);
+    if (fixed !== undefined) {
+      this.#fixed = fixed;
+      if (this.#child === undefined) return;
+      await this.kill();
+      await this.start();
+      return;
+    }
     if (this.#child === undefined) return;
     // dnsmasq reads --addn-hosts again, and forgets what has gone from it, on this signal.
     this.#child.kill('SIGHUP');
@@ -72,6 +99,11 @@ export class DnsServer {
         '--pid-file=',
         '--log-facility=-',
         '--cache-size=0',
+        ...(this.#fixed.services ?? []).map(
+          ({ name, target, port, priority = 0, weight = 0 }) =>
+            `--srv-host=${name},${target},${port},${priority},${weight}`,
+        ),
+        ...Object.entries(this.#fixed.aliases ?? {}).map(([alias, target]) => `--cname=${alias},${target}`),
       ],
       {
         stdio: ['ignore', 'ignore', 'pipe'],
@@ -125,10 +157,13 @@ export class DnsServer {
 }
 
 /** One that serves `zone`, and is killed with the test, or the test file, that starts it. */
-export async function startDnsServer(zone: DnsZone, { ttl = 1 } = {}): Promise<DnsServer> {
+export async function startDnsServer(
+  zone: DnsZone,
+  { ttl = 1, ...fixed }: { readonly ttl?: number } & FixedRecords = {},
+): Promise<DnsServer> {
   const server = new DnsServer(ttl);
   cleanUp(() => server.discard());
-  await server.serve(zone);
+  await server.serve(zone, fixed);
   await server.start();
   return server;
 }
