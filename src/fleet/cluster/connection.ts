@@ -3,7 +3,7 @@
 import { Buffer } from 'node:buffer';
 import { Agent, type Dispatcher, ProxyAgent, request } from 'undici';
 import { type Credentials, currentHeaders, findCredentials } from './credentials.ts';
-import { ClusterFailure, refusal, silence } from './failure.ts';
+import { ClusterFailure, isDistrust, refusal, silence } from './failure.ts';
 import { ItemSplitter } from './item-splitter.ts';
 
 export interface ConnectionOptions {
@@ -155,7 +155,7 @@ export class ClusterConnection {
           continue;
         }
         // A server that does not exist, hangs or is none stays so; that is no reason to make a person wait longer.
-        const hopeless = !failure.passing || STAYS.has(failure.reason);
+        const hopeless = !failure.passing || STAYS.has(failure.reason) || isDistrust(failure.reason);
         if (hopeless || attempt >= ATTEMPTS || signal.aborted) throw failure;
         const wait = Math.min(failure.retryAfterMs ?? 100 * 3 ** attempt, 10_000);
         await pause(wait * (0.75 + Math.random() / 2), signal);

@@ -94,10 +94,15 @@ function silenceWords(code: string, message: string, server: string): string {
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `the name of ${server} does not resolve`;
   if (code === 'ECONNRESET' || code === 'UND_ERR_SOCKET' || code === 'EPIPE')
     return `${server} cut the connection`;
-  if (/CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ERR_TLS/.test(code)) {
+  if (isDistrust(code)) {
     return `the certificate of ${server} is not trusted (${code}); is certificate-authority of the kubeconfig right?`;
   }
   return `${server}: ${clip(message)}`;
+}
+
+/** Codes of OpenSSL and Node for a certificate that does not hold. */
+export function isDistrust(code: string): boolean {
+  return /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ERR_TLS/.test(code);
 }
 
 function clip(message: string): string {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { parse, stringify } from 'yaml';
 import type { FleetReport } from '../../../src/fleet/report.ts';
+import { selfSigned } from '../../support/certificate.ts';
 import { reserveClosedPort } from '../../support/closed-port.ts';
 import { fleet, startApi, temporaryDirectory } from '../../support/fleet-process.ts';
 import { fleetObjects } from '../../support/kubernetes-api/fleet-objects.ts';
@@ -227,6 +228,55 @@ describe('an API server in trouble', () => {
     const { code, stderr } = await fleet(['status', '--kubeconfig', kubeconfig]);
     assert.equal(code, 3);
     assert.match(stderr, /answered something that is no JSON; is it an API server\?\n$/);
+  });
+});
+
+describe('the way to the API server', () => {
+  it('is TLS with the authority of the kubeconfig, and a client certificate where it has one', async () => {
+    const tls = selfSigned('127.0.0.1', 'localhost');
+    const api = await startApi({ tls, tokens: { good: 'system:admin' } });
+    api.store.putAll(fleetObjects(1, { deployedAt: DEPLOYED }));
+    const status = (kubeconfig: string) => fleet(['status', '--kubeconfig', kubeconfig]);
+    const byToken = await status(kubeconfigOf(api, { ca: tls.cert, token: 'good' }));
+    assert.equal(byToken.code, 0, byToken.stderr);
+    const byCertificate = await status(kubeconfigOf(api, { ca: tls.cert, client: selfSigned('somebody') }));
+    assert.equal(byCertificate.code, 0, byCertificate.stderr);
+    const untrusted = await status(kubeconfigOf(api, { ca: selfSigned('127.0.0.1').cert, token: 'good' }));
+    assert.equal(untrusted.code, 3);
+    assert.match(
+      untrusted.stderr,
+      /the certificate of https:\/\/127\.0\.0\.1:\d+ is not trusted \(\w+\); is certificate-authority/,
+    );
+    const unverified = await status(kubeconfigOf(api, { token: 'good' }));
+    assert.equal(unverified.code, 0, unverified.stderr);
+  });
+
+  it('signs in by a plugin of the kubeconfig, and asks it again when its token has expired', async () => {
+    const { api } = await setUp(1);
+    api.tokens = { fresh: 'system:admin' };
+    const directory = temporaryDirectory();
+    const plugin = path.join(directory, 'plugin');
+    const said = path.join(directory, 'said');
+    // The first token is one that the server has forgotten already.
+    writeFileSync(
+      plugin,
+      `#!/bin/sh
+test -e ${said} && token=fresh || token=old
+touch ${said}
+echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"'$token'"}}'
+`,
+      { mode: 0o755 },
+    );
+    const kubeconfig = path.join(directory, 'kubeconfig');
+    const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: plugin, interactiveMode: 'Never' };
+    const users = [{ name: 'fleet', user: { exec } }];
+    writeFileSync(kubeconfig, stringify({ ...parse(readFileSync(kubeconfigOf(api), 'utf8')), users }));
+    const { code, stderr } = await fleet(['status', '--kubeconfig', kubeconfig]);
+    assert.equal(code, 0, stderr);
+    writeFileSync(plugin, '#!/bin/sh\nexit 3\n', { mode: 0o755 });
+    const failed = await fleet(['status', '--kubeconfig', kubeconfig]);
+    assert.equal(failed.code, 3);
+    assert.equal(failed.stderr.trim().split('\n').length, 1, failed.stderr);
   });
 });
 

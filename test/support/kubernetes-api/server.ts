@@ -6,7 +6,9 @@
 
 import { writeFileSync } from 'node:fs';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
+import https from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { stringify } from 'yaml';
 import type { Authorizer } from './authorizer.ts';
 import { fieldSelector, labelSelector } from './selectors.ts';
@@ -81,6 +83,8 @@ export interface KubernetesApiOptions {
   readonly tokens?: Readonly<Record<string, string>>;
   readonly authorizer?: Authorizer;
   readonly fault?: (seen: Seen) => Fault | undefined;
+  /** PEM; default: plain http. */
+  readonly tls?: { readonly key: string; readonly cert: string };
   /** Between bookmarks, in milliseconds. Default: 50. */
   readonly bookmarkMs?: number;
 }
@@ -96,9 +100,12 @@ export class KubernetesApi {
   readonly requests: Seen[] = [];
   fault: KubernetesApiOptions['fault'];
   authorizer: Authorizer | undefined;
+  /** Who comes with a certificate. */
+  certificateUser = 'system:admin';
   tokens: Readonly<Record<string, string>> | undefined;
   readonly #bookmarkMs: number;
-  readonly #server: http.Server;
+  readonly #server: http.Server | https.Server;
+  readonly #scheme: string;
   readonly #sockets = new Set<Socket>();
   readonly #watches = new Set<Socket>();
   url = '';
@@ -109,7 +116,12 @@ export class KubernetesApi {
     this.authorizer = options.authorizer;
     this.tokens = options.tokens;
     this.#bookmarkMs = options.bookmarkMs ?? 50;
-    this.#server = http.createServer((request, response) => void this.#serve(request, response));
+    const serve = (request: IncomingMessage, response: ServerResponse) => void this.#serve(request, response);
+    this.#scheme = options.tls === undefined ? 'http' : 'https';
+    this.#server =
+      options.tls === undefined
+        ? http.createServer(serve)
+        : https.createServer({ ...options.tls, requestCert: true, rejectUnauthorized: false }, serve);
     this.#server.on('connection', (socket) => {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
@@ -118,7 +130,7 @@ export class KubernetesApi {
 
   async start(port = 0): Promise<this> {
     await new Promise<void>((resolve) => this.#server.listen(port, '127.0.0.1', resolve));
-    this.url = `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    this.url = `${this.#scheme}://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
     return this;
   }
 
@@ -136,20 +148,33 @@ export class KubernetesApi {
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 
-  /** For the official client and kubectl. */
+  /** For the official client and kubectl. With `ca` the server is verified; `client` signs in by certificate. */
   writeKubeconfig(
     file: string,
-    options: { readonly token?: string; readonly namespace?: string; readonly server?: string } = {},
+    options: {
+      readonly token?: string;
+      readonly namespace?: string;
+      readonly server?: string;
+      readonly ca?: string;
+      readonly client?: { readonly cert: string; readonly key: string };
+    } = {},
   ): string {
-    const { token = 'none', namespace = 'shop', server = this.url } = options;
+    const { token = 'none', namespace = 'shop', server = this.url, ca, client } = options;
+    const base64 = (text: string) => Buffer.from(text).toString('base64');
+    const trust =
+      ca === undefined ? { 'insecure-skip-tls-verify': true } : { 'certificate-authority-data': base64(ca) };
+    const user =
+      client === undefined
+        ? { token }
+        : { 'client-certificate-data': base64(client.cert), 'client-key-data': base64(client.key) };
     writeFileSync(
       file,
       stringify({
         apiVersion: 'v1',
         kind: 'Config',
         'current-context': 'test',
-        clusters: [{ name: 'shop-eu', cluster: { server, 'insecure-skip-tls-verify': true } }],
-        users: [{ name: 'fleet', user: { token } }],
+        clusters: [{ name: 'shop-eu', cluster: { server, ...trust } }],
+        users: [{ name: 'fleet', user }],
         contexts: [{ name: 'test', context: { cluster: 'shop-eu', user: 'fleet', namespace } }],
       }),
       { mode: 0o600 },
@@ -219,6 +244,10 @@ export class KubernetesApi {
   }
 
   #userOf(request: IncomingMessage): string | undefined {
+    const { socket } = request;
+    if (socket instanceof TLSSocket && Object.keys(socket.getPeerCertificate() ?? {}).length > 0) {
+      return this.certificateUser;
+    }
     if (this.tokens === undefined) return 'system:admin';
     const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1]?.trim() ?? '';
     return Object.hasOwn(this.tokens, token) ? this.tokens[token] : undefined;
