@@ -106,9 +106,9 @@ export const fleetSchema = z.strictObject({
   selector: z
     .string()
     .max(1_024)
-    .default('tier in (service,track)')
+    .default('tier=service')
     .describe(
-      'Label selector of the Services; `track` is what the templates of `pointsman stage` put on tracks.',
+      'Label selector of the Services; that of a proxy may have other labels, where its Deployment is called `…-pointsman` or has a track label of a proxy.',
     ),
   labels: z
     .strictObject({

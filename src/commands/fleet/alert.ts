@@ -34,7 +34,7 @@ What cannot be delivered is kept in the state and tried again, after a restart, 
 
 Options:
 ${CLUSTER_HELP}      --state-file FILE     remembers there; a directory that survives the process
-      --state-configmap NAME  remembers in this ConfigMap, which must exist, in the first namespace
+      --state-configmap NAME  remembers in this ConfigMap of the context's namespace; it must exist
       --every DURATION      go on, with a survey that often; default: once
       --dry-run             print what would be told; send and remember nothing
   -h, --help                this text
@@ -76,7 +76,7 @@ export async function alert(args: readonly string[], io: CommandIo): Promise<num
         ? new FileStore(file)
         : new ConfigMapStore(
             opened.connection,
-            opened.namespaces[0] ?? opened.connection.namespace,
+            opened.connection.namespace || (opened.namespaces[0] ?? 'default'),
             configMap!,
             signal,
           );

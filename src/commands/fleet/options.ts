@@ -29,7 +29,7 @@ export const CLUSTER_HELP = `  -c, --config FILE         settings of the fleet (
       --cluster NAME        how the cluster is called here; default: as the kubeconfig does
   -n, --namespace NAME      may be given several times; default: that of the context
   -A, --all-namespaces      needs a ClusterRole
-  -l, --selector SELECTOR   of the Services; default: 'tier in (service,track)'
+  -l, --selector SELECTOR   of the Services; default: tier=service
       --proxies direct|off  ask every proxy pod for its live table; default: direct inside of a cluster, else off
       --repo PATH           compare with rendered manifests: a directory, or one file
       --timeout DURATION    for one answer of the API server; default: 30s

@@ -27,9 +27,7 @@ export function surveyOf(objects: readonly KubernetesObject[], extra: Partial<Su
     cluster: 'test',
     at: NOW,
     namespaces: [],
-    services: of('Service', service).filter(
-      ({ labels }) => labels['tier'] === 'service' || labels['tier'] === 'track',
-    ),
+    services: of('Service', service).filter(({ labels }) => labels['tier'] === 'service'),
     slices: of('EndpointSlice', slice),
     deployments: of('Deployment', deployment),
     replicaSets: of('ReplicaSet', replicaSet),

@@ -148,7 +148,7 @@ describe('settings', () => {
     assert.deepEqual(parseSettings('', 'fleet.yaml', {}), DEFAULTS);
     assert.deepEqual(
       [DEFAULTS.proxy.replicas, DEFAULTS.endpoints, DEFAULTS.selector],
-      [4, 2, 'tier in (service,track)'],
+      [4, 2, 'tier=service'],
     );
   });
   it('name every mistake with its place and the nearest key, and show no secret', () => {

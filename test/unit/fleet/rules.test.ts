@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { parse } from 'yaml';
 import type { Survey } from '../../../src/fleet/facts.ts';
 import { KINDS } from '../../../src/fleet/finding.ts';
 import { judge } from '../../../src/fleet/judge.ts';
@@ -11,6 +13,7 @@ import {
   PROXY_IMAGE,
   serviceObjects,
   sliceOf,
+  stack,
 } from '../../support/kubernetes-api/fleet-objects.ts';
 import type { KubernetesObject } from '../../support/kubernetes-api/store.ts';
 import { DEFAULTS, findingsOf, surveyOf } from './fixtures.ts';
@@ -270,12 +273,83 @@ describe('healthy fleets', () => {
     assert.deepEqual(findingsOf(objects), []);
   });
 
-  it('stay so when the Services of tracks are labelled tier: track', () => {
-    const objects = structuredClone(fleetObjects(2)) as Loose[];
-    for (const object of objects)
-      if (object.kind === 'Service' && object.metadata.labels.track !== 'proxy')
-        object.metadata.labels.tier = 'track';
-    assert.deepEqual(findingsOf(objects), []);
+  it('include one of the templates of pointsman stage, whose proxy has labels of its own', () => {
+    const read = (file: string) =>
+      readFileSync(new URL(`../../../deploy/templates/${file}.yaml`, import.meta.url), 'utf8');
+    const render = (file: string, values: Record<string, string>) =>
+      parse(
+        read(file)
+          .replaceAll('$${', '$\u0000{')
+          .replaceAll(/\$\{(\w+)\}/g, (_, name: string) => values[name] ?? '5')
+          .replaceAll('\u0000', ''),
+      ) as Loose;
+    const common = {
+      service: 'shop',
+      namespace: 'shop',
+      proxy_replicas: '4',
+      proxy_image: PROXY_IMAGE,
+      port: '8080',
+      replicas: '3',
+      version: '1.0',
+      image: 'registry.example/shop:1.0',
+    };
+    const files = [
+      ...['internal', 'canary', 'paid', 'production'].flatMap((track) =>
+        ['track/deployment', 'track/service'].map((file) => render(file, { ...common, track })),
+      ),
+      ...['pointsman/configmap', 'pointsman/deployment', 'pointsman/service', 'pointsman/service-admin'].map(
+        (file) => render(file, common),
+      ),
+    ];
+    const objects = files.flatMap((object: Loose): Loose[] => {
+      if (object.kind !== 'Deployment') return [object];
+      const [container] = object.spec.template.spec.containers;
+      const made = stack({
+        name: object.metadata.name,
+        namespace: 'shop',
+        labels: object.spec.template.metadata.labels,
+        replicas: object.spec.replicas,
+        container,
+        volumes: object.spec.template.spec.volumes ?? [],
+        address: undefined,
+        deployedAt: NOW - 86_400_000,
+        realistic: false,
+        history: 0,
+      });
+      return made
+        .filter(({ kind }) => kind !== 'Service')
+        .map((one) =>
+          one.kind === 'Deployment'
+            ? { ...one, metadata: { ...one.metadata, labels: object.metadata.labels } }
+            : one,
+        );
+    });
+    const survey = surveyOf(objects);
+    const { fleet, findings } = judge(survey, DEFAULTS);
+    assert.deepEqual(findings, []);
+    const [service] = fleet.services;
+    assert.deepEqual(
+      [
+        service?.name,
+        service?.tracks.map(({ track }) => track),
+        service?.proxy.pods.length,
+        service?.proxy.table?.name,
+      ],
+      ['shop', ['internal', 'canary', 'paid', 'production'], 4, 'shop-pointsman'],
+    );
+    const table = service?.proxy.table;
+    assert.deepEqual([table?.problem, table?.config?.service], ['', 'shop']);
+    assert.deepEqual(
+      judge(
+        surveyOf(
+          objects.filter(
+            ({ kind, metadata }: Loose) => kind !== 'Deployment' || metadata.name !== 'shop-pointsman',
+          ),
+        ),
+        DEFAULTS,
+      ).findings.map(({ kind }) => kind),
+      ['proxy-missing'],
+    );
   });
 });
 
