@@ -26,14 +26,17 @@ export interface Plan {
   readonly tcp: boolean;
 }
 
-/** Questions under way at once, each with one socket; the start of a large configuration asks in turn. */
-const MAX_QUESTIONS = 512;
+/**
+ * Queries to one server at once, the others wait in turn: more of them than its socket's buffer holds would be lost at
+ * the start of a large configuration (dnsmasq takes 150). By server, so that a dead one holds up no other.
+ */
+const MAX_QUERIES = 64;
 
 export class DnsClient {
   readonly #clock: Clock;
   readonly #edges: ExchangeEdges;
   readonly #order = new ServerOrder();
-  readonly #gate = new Gate(MAX_QUESTIONS);
+  readonly #gates = new Map<string, Gate>();
   readonly #running = new Map<string, Promise<Answered | Failure>>();
   readonly #cancels = new Set<() => void>();
   #closed = false;
@@ -54,7 +57,7 @@ export class DnsClient {
     const key = `${question.type} ${question.name}`;
     let running = this.#running.get(key);
     if (running === undefined) {
-      running = this.#admitted(() => this.#ask(question, plan)).finally(() => this.#running.delete(key));
+      running = this.#ask(question, plan).finally(() => this.#running.delete(key));
       this.#running.set(key, running);
     }
     return running;
@@ -66,9 +69,15 @@ export class DnsClient {
     for (const cancel of [...this.#cancels]) cancel();
   }
 
-  #admitted<T>(run: () => Promise<T>): Promise<T> {
+  #admitted<T>(server: NameServer, run: () => Promise<T>): Promise<T> {
+    const label = serverLabel(server);
+    let gate = this.#gates.get(label);
+    if (gate === undefined) {
+      gate = new Gate(MAX_QUERIES);
+      this.#gates.set(label, gate);
+    }
     return new Promise((resolve, reject) => {
-      this.#gate.enter((leave) => void run().then(resolve, reject).finally(leave));
+      gate.enter((leave) => void run().then(resolve, reject).finally(leave));
     });
   }
 
@@ -77,8 +86,7 @@ export class DnsClient {
     const failures = new Map<NameServer, Failure>();
     for (let attempt = 0; attempt < plan.attempts && open.size > 0; attempt++) {
       for (const server of [...open]) {
-        if (this.#closed) return failure('other', 'the resolver is closed');
-        const outcome = await this.#askServer(server, question, plan);
+        const outcome = await this.#admitted(server, () => this.#askServer(server, question, plan));
         if (outcome.kind === 'records' || isDenial(outcome.reason)) return outcome;
         failures.set(server, outcome);
         // A server that has said no will say so again; one that was silent may have lost a datagram.
@@ -98,6 +106,7 @@ export class DnsClient {
   }
 
   async #askServer(server: NameServer, question: Question, plan: Plan): Promise<Answered | Failure> {
+    if (this.#closed) return failure('other', 'the resolver is closed');
     const started = this.#clock.monotonic();
     let { tcp } = plan;
     let edns = true;

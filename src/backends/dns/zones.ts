@@ -31,7 +31,7 @@ export function zonesOf(config: ZoneConfig, fallback: readonly NameServer[]): Zo
   };
 }
 
-/** The most specific domain that the name is in decides, label by label: `x.b.example` is not in `.example`'s `y.b`. */
+/** The most specific domain that the name is in decides; `notcorp.example` is not in `corp.example`. */
 export function serversFor(
   name: string,
   { cluster, upstream, clusterDomain, stubs }: Zones,

@@ -5,8 +5,20 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { describe, test } from 'node:test';
 import { startDnsDouble } from '../../support/dns-double.ts';
-import { addressesOf, makeResolver, POD_SEARCH, plain, QUICK, reasonOf } from '../../support/dns-resolver.ts';
+import {
+  addressesOf,
+  failureOf,
+  makeResolver,
+  POD_SEARCH,
+  plain,
+  QUICK,
+  reasonOf,
+  service,
+  targetsOf,
+  ttlOf,
+} from '../../support/dns-resolver.ts';
 import { startDnsServer } from '../../support/dns-server.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
 describe('a real DNS server', () => {
   test('short names go through the search domains, whichever of them holds the name', async () => {
@@ -134,6 +146,140 @@ describe('a real DNS server', () => {
     const double = await startDnsDouble(() => ({ answers: [{ a: '10.0.0.1', ttl: 5 }] }), { host: '::1' });
     const { resolver } = makeResolver({ ...QUICK, nameservers: [double.address] });
     assert.deepEqual(addressesOf(await resolver.resolve(plain('a.test'))), ['10.0.0.1']);
+  });
+});
+
+describe('services of a real DNS server', () => {
+  const zone = {
+    '10-1-0-1.web.shop.svc.cluster.local': ['10.1.0.1'],
+    '10-1-0-2.web.shop.svc.cluster.local': ['10.1.0.2'],
+    'old.shop.svc.cluster.local': ['10.1.0.9'],
+  };
+  const name = '_http._tcp.web.shop.svc.cluster.local';
+
+  test('SRV records tell ports, weights and priorities, and go through the search domains', async () => {
+    const server = await startDnsServer(zone, {
+      ttl: 7,
+      services: [
+        { name, target: '10-1-0-1.web.shop.svc.cluster.local', port: 8080, weight: 33 },
+        { name, target: '10-1-0-2.web.shop.svc.cluster.local', port: 8081, weight: 66 },
+        { name, target: 'old.shop.svc.cluster.local', port: 80, priority: 1, weight: 1 },
+      ],
+    });
+    const { resolver } = makeResolver({
+      nameservers: [server.address],
+      search: POD_SEARCH,
+      ndots: 5,
+    });
+    for (const host of [name, `${name}.`, '_http._tcp.web', '_HTTP._TCP.Web.Shop']) {
+      const resolution = await resolver.resolve(service(host));
+      assert.deepEqual(targetsOf(resolution), [
+        '10.1.0.1:8080 0/33 10-1-0-1.web.shop.svc.cluster.local',
+        '10.1.0.2:8081 0/66 10-1-0-2.web.shop.svc.cluster.local',
+        '10.1.0.9:80 1/1 old.shop.svc.cluster.local',
+      ]);
+      assert.equal(ttlOf(resolution), 7_000);
+    }
+  });
+
+  test('SRV records that change are followed, and a name without any says so', async () => {
+    const records = (...ports: number[]) => ({
+      services: ports.map((port) => ({ name, target: 'old.shop.svc.cluster.local', port })),
+    });
+    const server = await startDnsServer(zone, records(80, 81));
+    const { resolver } = makeResolver({ ...QUICK, nameservers: [server.address] });
+    const ports = async () => {
+      const resolution = await resolver.resolve(service(name));
+      return resolution.kind === 'answer' ? resolution.targets.map(({ port }) => port) : resolution;
+    };
+    assert.deepEqual(await ports(), [80, 81]);
+    await server.serve(zone, records(81, 82));
+    await waitFor('the new ports', async () => JSON.stringify(await ports()) === '[81,82]');
+    const none = await resolver.resolve(service('old.shop.svc.cluster.local'));
+    assert.equal(reasonOf(none), 'noAddresses');
+    assert.match(failureOf(none).detail, /exists but has no SRV record/);
+  });
+
+  test('the hosts file speaks for hosts of SRV records too', async () => {
+    const server = await startDnsServer({}, { services: [{ name, target: 'vm.corp.test', port: 80 }] });
+    const { resolver } = makeResolver(
+      { ...QUICK, nameservers: [server.address] },
+      { hosts: '10.5.5.5 vm.corp.test\n' },
+    );
+    assert.deepEqual(targetsOf(await resolver.resolve(service(name))), ['10.5.5.5:80 0/0 vm.corp.test']);
+  });
+
+  test('a hundred endpoints come over TCP, in a stable order', async () => {
+    const hosts = Array.from({ length: 100 }, (_, i) => `10-1-1-${i}.web.shop.svc.cluster.local`);
+    const server = await startDnsServer(Object.fromEntries(hosts.map((host, i) => [host, [`10.1.1.${i}`]])), {
+      services: hosts.map((target) => ({ name, target, port: 8080, weight: 1 })),
+    });
+    const { resolver } = makeResolver({ ...QUICK, nameservers: [server.address] });
+    const first = targetsOf(await resolver.resolve(service(name)));
+    assert.equal(first.length, 100);
+    assert.deepEqual(targetsOf(await resolver.resolve(service(name))), first);
+  });
+});
+
+describe('aliases of a real DNS server', () => {
+  test('a CNAME, as of an ExternalName, stands for the addresses of its name', async () => {
+    const server = await startDnsServer(
+      { 'db.corp.test': ['10.2.0.1'] },
+      { aliases: { 'db.shop.svc.cluster.local': 'alias.corp.test', 'alias.corp.test': 'db.corp.test' } },
+    );
+    const { resolver } = makeResolver({
+      ...QUICK,
+      nameservers: [server.address],
+      search: POD_SEARCH,
+      ndots: 5,
+    });
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('db'))), ['10.2.0.1']);
+    await server.serve({ 'db.corp.test': ['10.2.0.2'] });
+    await waitFor('the new address', async () => {
+      const resolution = await resolver.resolve(plain('db'));
+      return resolution.kind === 'answer' && resolution.targets[0]!.address === '10.2.0.2';
+    });
+  });
+});
+
+describe('several real DNS servers', () => {
+  test('each name goes to the server of its most specific domain', async () => {
+    const everywhere = ['web.shop.svc.cluster.local', 'db.corp.test', 'x.lab.corp.test', 'example.test'];
+    const start = async (address: string) =>
+      await startDnsServer(Object.fromEntries(everywhere.map((each) => [each, [address]])));
+    const [cluster, corp, lab, upstream] = await Promise.all(
+      ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'].map(start),
+    );
+    const { resolver } = makeResolver({
+      ...QUICK,
+      nameservers: [cluster!.address],
+      stubDomains: { 'corp.test': [corp!.address], 'Lab.Corp.Test.': [lab!.address] },
+      upstreamNameservers: [upstream!.address],
+      search: POD_SEARCH,
+      ndots: 5,
+    });
+    const found = async (host: string) => addressesOf(await resolver.resolve(plain(host)));
+    assert.deepEqual(await found('web'), ['10.0.0.1']);
+    assert.deepEqual(await found('db.corp.test'), ['10.0.0.2']);
+    assert.deepEqual(await found('x.lab.corp.test.'), ['10.0.0.3']);
+    assert.deepEqual(await found('example.test'), ['10.0.0.4']);
+    await corp!.kill();
+    assert.equal(reasonOf(await resolver.resolve(plain('db.corp.test.'))), 'other');
+    assert.deepEqual(await found('web'), ['10.0.0.1']);
+  });
+
+  test('the servers of resolv.conf are asked for the cluster domain, and its changes take effect', async () => {
+    // resolv.conf knows no ports, so that its servers are addresses of this host on which nobody listens at 53.
+    const upstream = await startDnsServer({ 'example.test': ['10.0.0.4'] });
+    const { resolver, resolvConf } = makeResolver(
+      { ...QUICK, upstreamNameservers: [upstream.address] },
+      { resolvConf: 'nameserver 127.77.0.1\n' },
+    );
+    assert.deepEqual(addressesOf(await resolver.resolve(plain('example.test'))), ['10.0.0.4']);
+    const asked = async () => failureOf(await resolver.resolve(plain('web.cluster.local.'))).detail;
+    assert.match(await asked(), /asked 127\.77\.0\.1\)/);
+    writeFileSync(resolvConf, 'nameserver 127.77.0.2\n');
+    await waitFor('the new server', async () => /asked 127\.77\.0\.2\)/.test(await asked()));
   });
 });
 
