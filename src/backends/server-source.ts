@@ -5,6 +5,7 @@ import { endpointLabel, type HealthState, type ResolutionState, type Standing } 
 import type { EndpointHealth } from './health.ts';
 import { isDecided, type NameState } from './name-state.ts';
 import type { Probe } from './probe.ts';
+import { isDenial } from './resolution.ts';
 import { srvFactors, srvRanks, type Target } from './server-weights.ts';
 import type { SharedCheck, SharedChecks } from './shared-checks.ts';
 import type { SharedName, SharedNames } from './shared-names.ts';
@@ -42,6 +43,8 @@ export class ServerSource {
   #health: HealthConfig;
   #established = false;
   #endpoints = new Map<string, SourceEndpoint>();
+  /** Endpoints that DNS denies and checks have found down, until DNS answers again. */
+  readonly #refuted = new Set<string>();
 
   constructor(backend: string, url: ServerUrl, health: HealthConfig, shared: Shared) {
     this.backend = backend;
@@ -102,6 +105,7 @@ export class ServerSource {
   update(): void {
     const former = this.#endpoints;
     const next = new Map<string, SourceEndpoint>();
+    this.#refute();
     const targets = this.#targets();
     const factors = srvFactors(targets);
     const ranks = srvRanks(targets);
@@ -134,12 +138,28 @@ export class ServerSource {
   }
 
   #targets(): (Target & { readonly address: string; readonly port: number })[] {
-    return this.name.targets.map(({ address, port, weight, priority }) => ({
+    const targets = this.name.targets.map(({ address, port, weight, priority }) => ({
       address,
       port: port ?? this.url.port,
       weight,
       priority,
     }));
+    if (this.#refuted.size === 0) return targets;
+    return targets.filter(({ address, port }) => !this.#refuted.has(endpointLabel(address, port)));
+  }
+
+  /**
+   * An address that is down while DNS says that there is none is given up: a pod of another service may get it next, and
+   * would pass a TCP check. As long as DNS only cannot be asked, it stays.
+   */
+  #refute(): void {
+    const { state, failure } = this.name;
+    if (state !== 'stale') this.#refuted.clear();
+    else if (isDenial(failure!)) {
+      for (const endpoint of this.#endpoints.values()) {
+        if (healthOf(endpoint) === 'down') this.#refuted.add(endpoint.label);
+      }
+    }
   }
 
   #acquire(

@@ -158,6 +158,11 @@ class World {
       ?.endpoints.map((endpoint) => endpoint.address);
   }
 
+  downAddresses(): Set<string> {
+    const all = this.supervisor.endpoints().flatMap(({ endpoints }) => endpoints);
+    return new Set(all.filter(({ health }) => health === 'down').map((endpoint) => endpoint.address));
+  }
+
   /** Whether the backend serves from its former URL until the new one is ready. */
   isMoving(backend: string): boolean {
     const status = this.supervisor.status().find(({ name }) => name === backend);
@@ -182,6 +187,7 @@ test('after any history, what is told is what is in use, each upstream has one c
       let table: Table = {};
       for (const next of steps) {
         const before = new Map(BACKENDS.map((name) => [name, world.addressesOf(name)]));
+        const downBefore = world.downAddresses();
         const moving = new Set(BACKENDS.filter((name) => world.isMoving(name)));
         const former = table;
         if (next.kind === 'apply') table = next.table;
@@ -194,12 +200,16 @@ test('after any history, what is told is what is in use, each upstream has one c
         for (const name of BACKENDS) {
           const had = before.get(name) ?? [];
           if (had.length === 0 || table[name] === undefined) continue;
-          const isAbsent = table[name].every((target) => {
+          const isDenied = (target: Host) => {
             const answer = world.heard.get(target);
             return answer === 'notFound' || answer === 'noAddresses';
-          });
-          // Other names that do not exist are what the file says; nothing else empties a backend.
-          const emptied = isAbsent && (former[name] !== table[name] || moving.has(name));
+          };
+          const isAbsent = table[name].every(isDenied);
+          // Other names that do not exist are what the file says; so is what DNS denies and checks found down. Nothing
+          // else empties a backend.
+          const isRefuted =
+            table[name].some(isDenied) && had.every((one) => world.dead.has(one) || downBefore.has(one));
+          const emptied = isRefuted || (isAbsent && (former[name] !== table[name] || moving.has(name)));
           if (!emptied) {
             assert.notEqual(world.addressesOf(name)?.length, 0, `${name} lost its endpoints`);
           }
