@@ -26,5 +26,14 @@ export function designTable(extra: Partial<ConfigInput> = {}): RoutingTable {
 }
 
 export function facts(some: Partial<RequestFacts> = {}): RequestFacts {
-  return { method: 'GET', path: '/', host: '', group: '', groups: undefined, rawHeaders: [], client: '', ...some };
+  return {
+    method: 'GET',
+    path: '/',
+    host: '',
+    group: '',
+    groups: undefined,
+    rawHeaders: [],
+    client: '',
+    ...some,
+  };
 }
