@@ -30,6 +30,8 @@ const RECORD: AccessRecord = {
   reused: true,
   requestId: 'id-1',
   pinned: 'hash',
+  bucket: undefined,
+  invariant: undefined,
 };
 
 function setUp(options: Partial<AccessLogOptions> & { random?: () => number } = {}) {

@@ -47,8 +47,10 @@ test('every metric of the data path and of the primary is exposed in valid text'
   traffic.failures('no_endpoint').value++;
   traffic.spills('canary', 'production').value++;
   traffic.pins('user', 'hash').value++;
+  traffic.unknownGroups.count('enterprise-eu');
   primary.configLoaded('abc', 1_700_000_000_000, false);
   primary.healthCheck('canary', true);
+  primary.configRejected(['never']);
   primary.setBackends([
     backendStatus({ name: 'canary', endpoints: [endpointStatus({ address: '10.0.0.1', port: 80 })] }),
   ]);
