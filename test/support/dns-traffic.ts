@@ -47,6 +47,8 @@ export async function endpointsUp(proxy: PointsmanProcess): Promise<string[]> {
 }
 
 export interface Traffic {
+  /** Requests so far. */
+  readonly sent: number;
   /** Resolves to how many requests were sent, and every answer that was not a 200. */
   stop(): Promise<{ sent: number; failed: string[] }>;
 }
@@ -69,6 +71,9 @@ export function endlessTraffic(proxy: PointsmanProcess, concurrency = 1): Traffi
   };
   const done = Promise.all(Array.from({ length: concurrency }, client));
   return {
+    get sent() {
+      return sent;
+    },
     stop: async () => {
       running = false;
       await done;
