@@ -25,8 +25,8 @@ const URGENT_SHARE = 0.1;
  * Checks start at multiples of this by the clock, several at a time: a wake-up of the process for each of five hundred
  * checks a second would cost more than the checks. Of short intervals it is a smaller part.
  */
-const GRID_MS = 25;
-const GRID_SHARE = 1 / 80;
+const GRID_MS = 10;
+const GRID_SHARE = 1 / 200;
 
 export class CheckLoop {
   readonly #target: Probe;
