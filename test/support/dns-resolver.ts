@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { networkInterfaces, tmpdir } from 'node:os';
 import path from 'node:path';
 import { systemClock } from '../../src/backends/clock.ts';
 import { targetLabel } from '../../src/backends/name-state.ts';
@@ -89,4 +89,9 @@ export function failureOf(resolution: Resolution): { reason: string; detail: str
 
 export function reasonOf(resolution: Resolution): string {
   return failureOf(resolution).reason;
+}
+
+/** For tests of servers on `::1`. */
+export function hasIpv6(): boolean {
+  return Object.values(networkInterfaces()).some((list) => list?.some(({ address }) => address === '::1'));
 }

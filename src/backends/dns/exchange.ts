@@ -53,11 +53,13 @@ export function askOverUdp(
       else if (++ignored >= MAX_IGNORED)
         end({ kind: 'nonsense', what: `sent ${ignored} answers to other questions` });
     });
-    socket.connect(server.port, addressOf(server), () => {
+    socket.on('connect', () => {
       socket.send(encodeQuery(id, question, edns), (error) => {
         if (error !== null) end({ kind: 'unreachable', error });
       });
     });
+    // Without a callback, which would be called with the error in place of the event.
+    socket.connect(server.port, addressOf(server));
     return {
       silence: () => ({ kind: 'silence', ignored }),
       close: () => socket.close(),

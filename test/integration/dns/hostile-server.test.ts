@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { describe, test } from 'node:test';
+import { systemClock } from '../../../src/backends/clock.ts';
+import { DnsClient } from '../../../src/backends/dns/client.ts';
 import { MAX_TARGETS } from '../../../src/backends/resolver.ts';
 import { cleanUp } from '../../support/clean-up.ts';
 import { type DnsRecord, type DnsReply, startDnsDouble } from '../../support/dns-double.ts';
@@ -10,6 +12,7 @@ import {
   addressesOf,
   against,
   failureOf,
+  hasIpv6,
   makeResolver,
   plain,
   QUICK,
@@ -444,6 +447,27 @@ describe('servers that fail', () => {
       '_b._tcp.x.test',
       'host.test',
     ]);
+  });
+
+  test('a link-local server is asked in its scope, and one of a scope that is not here is said to be out of reach', {
+    skip: hasIpv6() ? false : 'this host has no ::1',
+  }, async () => {
+    const double = await startDnsDouble(() => good, { host: '::1' });
+    const client = new DnsClient(systemClock);
+    cleanUp(() => client.close());
+    const asked = async (address: string, scope: string) => {
+      const port = Number(double.address.split(':').at(-1));
+      const servers = [{ address, port, scope }];
+      const plan = { servers, timeoutMs: 300, attempts: 1, rotate: false, tcp: false };
+      return await client.ask({ name: 'x.test', type: 'A' }, plan);
+    };
+    assert.equal((await asked('::1', 'lo')).kind, 'records');
+    const unknown = await asked('fe80::1', 'nosuch0');
+    assert.equal(unknown.kind === 'failure' && unknown.reason, 'other');
+    assert.match(
+      unknown.kind === 'failure' ? unknown.detail : '',
+      /x\.test \(A\) could not be asked for: .*\(asked \[fe80::1%nosuch0\]/,
+    );
   });
 
   test('closing the resolver ends what is under way', async () => {

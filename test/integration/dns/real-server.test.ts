@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { rmSync, writeFileSync } from 'node:fs';
-import { networkInterfaces } from 'node:os';
 import { describe, test } from 'node:test';
 import { startDnsDouble } from '../../support/dns-double.ts';
 import {
   addressesOf,
   failureOf,
+  hasIpv6,
   makeResolver,
   POD_SEARCH,
   plain,
@@ -282,7 +282,3 @@ describe('several real DNS servers', () => {
     await waitFor('the new server', async () => /asked 127\.77\.0\.2\)/.test(await asked()));
   });
 });
-
-function hasIpv6(): boolean {
-  return Object.values(networkInterfaces()).some((list) => list?.some(({ address }) => address === '::1'));
-}
