@@ -51,14 +51,12 @@ const some = fc.integer({ min: 1, max: 1_000 });
 
 /** A table with a main backend that has a weight, and so many canaries. */
 const splitOf = (canaries: readonly string[]) =>
-  fc
-    .tuple(some, ...canaries.map(() => weight))
-    .map(
-      ([main, ...rest]): Split => ({
-        ...Object.fromEntries(canaries.map((name, i) => [name, rest[i]!])),
-        main,
-      }),
-    );
+  fc.tuple(some, ...canaries.map(() => weight)).map(
+    ([main, ...rest]): Split => ({
+      ...Object.fromEntries(canaries.map((name, i) => [name, rest[i]!])),
+      main,
+    }),
+  );
 
 describe('buckets of random tables with up to two canaries', () => {
   const split = fc.constantFrom([], ['a'], ['a', 'b']).chain(splitOf);
