@@ -74,8 +74,7 @@ export function importCommand(args: readonly string[], io: CommandIo): Promise<n
     for (const verdict of result.verdicts) io.stderr(`${formatVerdict(verdict)}\n`);
     return Promise.resolve(2);
   }
-  const lines = values.quiet ? result.report.filter(({ fate }) => fate !== 'translated') : result.report;
-  io.stderr(formatReport(lines));
+  io.stderr(formatReport(result.report, ({ fate }) => !values.quiet || fate !== 'translated'));
   for (const note of result.notes) io.stderr(`note: ${note}\n`);
   io.stdout(result.yaml);
   const missing = result.report.some(({ fate }) => fate === 'not supported');

@@ -129,6 +129,11 @@ class Importer {
           resolvers: resolverNames,
           bindPort: new Set(listeners.ports).size === 1 ? listeners.ports[0] : undefined,
           verdicts: this.#verdicts,
+          onDefaults: (statement, { how, why }) => {
+            this.#report.translated(statement, 'holds for the servers that follow');
+            for (const text of how) this.#report.approximated(statement, text);
+            for (const text of why) this.#report.unsupported(statement, text);
+          },
         }),
         persistence: readPersistence(proxy, proxies.backends, this.#report),
         ...this.#edits(frontend, proxy, acls, context, routedBy),

@@ -119,6 +119,32 @@ const SECTIONS: Readonly<Record<string, readonly [Fate, string]>> = {
   healthcheck: ['not supported', 'checks in sections of their own; write them in the backend'],
 };
 
+/** What others have read where it counts: here it is overridden, or nothing that is imported inherits it. */
+const HANDLED: ReadonlySet<string> = new Set([
+  'acl',
+  'balance',
+  'bind',
+  'cookie',
+  'default_backend',
+  'default-server',
+  'hash-type',
+  'http-check',
+  'http-request',
+  'http-response',
+  'mode',
+  'option',
+  'retries',
+  'server',
+  'server-template',
+  'stick',
+  'stick-table',
+  'tcp-check',
+  'timeout',
+  'unique-id-header',
+  'use_backend',
+  'use-server',
+]);
+
 /** Keywords of proxies that HAProxy knows, for telling a misspelt word from one without translation. */
 const KNOWN: readonly string[] = [
   'acl',
@@ -239,7 +265,10 @@ export function accountProxy(statements: readonly Statement[], report: Report, v
       continue;
     }
     if (report.has(statement)) continue;
-    if (!account(statement, PROXY, report)) {
+    if (account(statement, PROXY, report)) continue;
+    if (HANDLED.has(keyword.text) || /^(no|default)$/.test(keyword.text)) {
+      report.translated(statement, 'has no effect on what is imported');
+    } else {
       report.unsupported(statement, `${keyword.text}: nothing in its place; check what it is for`);
     }
   }

@@ -55,8 +55,12 @@ export class Report {
 /** Most of a statement that is shown. */
 const SHOWN = 100;
 
-export function formatReport(lines: readonly ReportLine[]): string {
-  const text = lines.map(({ statement, fate, note }) => {
+/** @param isShown of the lines that the summary counts, which are written out */
+export function formatReport(
+  lines: readonly ReportLine[],
+  isShown: (line: ReportLine) => boolean = () => true,
+): string {
+  const text = lines.filter(isShown).map(({ statement, fate, note }) => {
     const { file, line, words } = statement;
     const source = words.map((word) => word.text).join(' ');
     const shown = source.length > SHOWN ? `${source.slice(0, SHOWN)}…` : source;

@@ -159,7 +159,7 @@ function foldIntoLast(rows: Row[]): void {
 /** A row that does what an earlier one does moves up to it, without what the rows between would have taken. */
 function foldIntoFirst(rows: Row[]): void {
   for (let i = 0; i < rows.length - 1; i++) {
-    for (let j = i + 2; j < rows.length - 1; j++) {
+    for (let j = i + 1; j < rows.length - 1; j++) {
       if (keyOf(rows[j]!) !== keyOf(rows[i]!)) continue;
       let moved: Condition | undefined = rows[j]!.condition;
       for (let m = i + 1; m < j && moved !== undefined; m++) {

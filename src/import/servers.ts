@@ -21,6 +21,8 @@ export interface ServerContext {
   /** The port of the frontend, when it has a single one. */
   readonly bindPort: number | undefined;
   readonly verdicts: Verdicts;
+  /** Told of each default-server line, with what it adds. */
+  readonly onDefaults: (statement: Statement, options: ServerOptions) => void;
 }
 
 export function readServers(proxy: ProxySection, context: ServerContext): readonly Server[] {
@@ -34,6 +36,7 @@ export function readServers(proxy: ProxySection, context: ServerContext): readon
       defaults.how.length = 0;
       defaults.why.length = 0;
       applyOptions(defaults, statement.words.slice(1), statement, verdicts);
+      context.onDefaults(statement, defaults);
       continue;
     }
     if (keyword?.text !== 'server' && keyword?.text !== 'server-template') continue;
