@@ -50,7 +50,8 @@ for (const [what, text, ...answer] of CASES) {
   test(`${what} is said with its place`, () => {
     const problems = problemsOf(`${GOOD}${text}\n`);
     assert.equal(problems.length, answer.length, problems.join('\n'));
-    for (const [i, expected] of answer.entries()) assert.ok(problems[i]!.startsWith(expected), String(problems[i]));
+    for (const [i, expected] of answer.entries())
+      assert.ok(problems[i]!.startsWith(expected), String(problems[i]));
   });
 }
 
