@@ -60,7 +60,8 @@ export interface SplitMember {
  * @param main index of the backend that is not a canary
  */
 export function usesOf(members: readonly SplitMember[], main: number): BackendUse[] {
-  const serves = (member: SplitMember) => (member.weight > 0 || member.holds === true) && member.available > 0;
+  const serves = (member: SplitMember) =>
+    (member.weight > 0 || member.holds === true) && member.available > 0;
   const backupNeeded = !members.some((member) => !member.backup && member.weight > 0 && member.available > 0);
   const uses = members.map((member, index): BackendUse => {
     if (!serves(member) || (member.backup && !backupNeeded)) return 'none';
@@ -68,7 +69,7 @@ export function usesOf(members: readonly SplitMember[], main: number): BackendUs
   });
   const last = members[main];
   if (last !== undefined && last.weight > 0 && last.fleet > 0 && last.panicThreshold > 0) {
-    if (uses.every((use) => use === 'none')) uses[main] = 'panic';
+    if (!uses.some((use) => use !== 'none')) uses[main] = 'panic';
   }
   return uses;
 }

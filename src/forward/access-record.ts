@@ -3,10 +3,11 @@ import type { IncomingMessage } from 'node:http';
 import { endpointLabel } from '../backends/endpoint.ts';
 import type { AccessRecord } from '../observe/access-log.ts';
 import type { Decision } from '../routing/decide.ts';
+import type { Endpoint } from './endpoint.ts';
 import type { LiveRoute } from './forwarder.ts';
+import { withheldBy } from './live-route.ts';
 import type { Peer } from './peer.ts';
 import type { RequestHead } from './request-head.ts';
-import type { Endpoint } from './upstreams.ts';
 
 /** How far a request came. */
 export interface Progress {
@@ -44,9 +45,15 @@ export function startRecord(peer: Peer): AccessRecord {
     retries: 0,
     redispatched: false,
     spilled: false,
+    spilledFrom: undefined,
+    panic: false,
+    shieldedFrom: undefined,
+    retryDenied: undefined,
     reused: undefined,
     requestId: undefined,
     pinned: undefined,
+    bucket: undefined,
+    invariant: undefined,
   };
 }
 
@@ -68,7 +75,10 @@ export function describeRequest(
   record.endpoint = endpoint?.label;
   if (decision === undefined) return;
   record.spilled = decision.wanted !== -1 && decision.index !== -1 && decision.index !== decision.wanted;
+  if (record.spilled) record.spilledFrom = live?.route.split.names[decision.wanted];
   record.pinned = pinned ? decision.source : undefined;
+  if (decision.bucket !== -1) record.bucket = decision.bucket;
+  if (decision.index === -1 && live !== undefined) record.invariant = withheldBy(live);
 }
 
 /** Phases that were not reached are -1 here and undefined in a record. */

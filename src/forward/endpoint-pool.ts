@@ -27,11 +27,15 @@ export interface PoolOptions {
 export interface PoolEvents {
   onOpened(): void;
   onClosed(): void;
+  /** A request begins or ends to wait for a connection. */
+  onWaiting(change: 1 | -1): void;
 }
 
 /** Somebody who waits for a connection. */
 export interface Waiter {
   onConnection(connection: UpstreamConnection): void;
+  /** The endpoint went out of service: wait no longer for this one. */
+  onDismissed(): void;
 }
 
 /** Error of a connection attempt that took longer than `connectTimeout`. */
@@ -132,14 +136,19 @@ export class EndpointPool {
     return this.#waiting.size;
   }
 
+  /** No further connection may be opened, and none is idle. */
+  get full(): boolean {
+    const { maxConnections } = this.options;
+    return maxConnections > 0 && this.#leased >= maxConnections;
+  }
+
   /**
    * A connection at once, or undefined when the endpoint is at its limit: then `enqueue`.
    *
    * @param fresh not one that lay idle: after one of them broke, the others are probably dead as well
    */
   acquire(fresh = false): UpstreamConnection | undefined {
-    const { maxConnections } = this.options;
-    if (maxConnections > 0 && this.#leased >= maxConnections) return undefined;
+    if (this.full) return undefined;
     this.#leased++;
     const idle = fresh ? undefined : this.#idle.pop();
     const connection = idle ?? this.#cold.pop() ?? new UpstreamConnection(this, this.options);
@@ -151,11 +160,22 @@ export class EndpointPool {
   enqueue(waiter: Waiter): boolean {
     if (this.#waiting.size >= this.options.maxPending) return false;
     this.#waiting.add(waiter);
+    this.#events.onWaiting(1);
     return true;
   }
 
   withdraw(waiter: Waiter): void {
-    this.#waiting.delete(waiter);
+    if (this.#waiting.delete(waiter)) this.#events.onWaiting(-1);
+  }
+
+  /** Whoever waits is told to look elsewhere. */
+  dismissWaiting(): void {
+    const dismissed = [...this.#waiting];
+    this.#waiting.clear();
+    for (const waiter of dismissed) {
+      this.#events.onWaiting(-1);
+      waiter.onDismissed();
+    }
   }
 
   /** @param reusable false when the last exchange did not end well */
@@ -214,7 +234,7 @@ export class EndpointPool {
     const connection = this.acquire();
     if (connection === undefined) return;
     const [waiter] = this.#waiting;
-    this.#waiting.delete(waiter!);
+    this.withdraw(waiter!);
     waiter!.onConnection(connection);
   }
 }

@@ -8,23 +8,26 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import type { IncomingHttpHeaders } from 'undici/types/header.js';
+import { isLocalShortage } from '../backends/socket-error.ts';
 import type { AccessRecord, Termination } from '../observe/access-log.ts';
 import { identifyUser } from '../pinning/identity.ts';
 import { type Decision, decide } from '../routing/decide.ts';
-import { matchRoute } from '../routing/match.ts';
 import { describeRequest, reached, startRecord } from './access-record.ts';
 import { ClientResponse, type EndKind } from './client-response.ts';
 import type { Timed } from './deadlines.ts';
+import type { Endpoint } from './endpoint.ts';
 import type { UpstreamConnection, Waiter } from './endpoint-pool.ts';
 import type { Forwarder, LiveRoute, Snapshot } from './forwarder.ts';
+import { requestHeaders, ruleContext } from './header-rules.ts';
+import { liveRouteOf } from './live-route.ts';
 import type { Peer, UnderWay } from './peer.ts';
 import { decidePinned, mustStay, refusalOf } from './pinned-decision.ts';
 import { FAILURES, type FailureReason } from './reasons.ts';
 import { type BodyOwner, RequestBody } from './request-body.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
 import { buildResponseHead, passableTrailers } from './response-head.ts';
-import { failureOf, isIdempotent, redispatch } from './retry.ts';
-import type { Endpoint } from './upstreams.ts';
+import { failureOf } from './retry.ts';
+import { type AttemptFailure, gatewayAnswer, isShielded, otherBackend, type Retry } from './retry-plan.ts';
 
 type Phase =
   /** Head read, no upstream yet (also while a pin is looked up). */
@@ -37,6 +40,8 @@ type Phase =
   | 'sending'
   /** Sent; the response head has not come. */
   | 'waiting'
+  /** The attempt was given up; the next one begins when it has let go of its connection. */
+  | 'switching'
   | 'responding'
   /** Answered; the rest of a request body is read and thrown away, so that the client can read the answer. */
   | 'lingering'
@@ -91,6 +96,14 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
   #blockedByClient = false;
   #retries = 0;
   #redispatched = false;
+  /** What follows as soon as the attempt under way, which was given up, has let go of its connection. */
+  #next: Retry | undefined = undefined;
+  /** An attempt ran out of time. */
+  #timedOut = false;
+  /** The budget did not allow a retry. */
+  #denied = false;
+  /** Index in the split of the canary whose failure the main backend makes good. */
+  #shieldedFrom = -1;
   #reason: FailureReason | undefined = undefined;
   #termination: Termination = '--';
   /** No request body may arrive after this. */
@@ -132,7 +145,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
   }
 
   run(): void {
-    const { table, policy, routes } = this.#snapshot;
+    const { policy } = this.#snapshot;
     const { facts, refusal, refusalDetail, hasBody, contentLength } = this.#head;
     this.#forwarder.deadlines.add(this);
     if (refusal !== undefined) {
@@ -152,8 +165,10 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
       return;
     }
     if (hasBody) this.#openBody();
-    const live = routes[matchRoute(table, facts).index]!;
+    const { metrics, random } = this.#forwarder.edges;
+    const live = liveRouteOf(this.#snapshot, facts, metrics.unknownGroups, random);
     this.#live = live;
+    this.#forwarder.retryBudget.countRequest(this.#forwarder.deadlines.coarseNow);
     const { pin } = live.route;
     if (pin === undefined) {
       this.#begin(decide(live.route, undefined, undefined, live.usable, live.rotation));
@@ -183,11 +198,10 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
       return;
     }
     if (decision.wanted !== -1 && decision.wanted !== decision.index) {
-      const { names } = this.#live!.route.split;
-      this.#forwarder.edges.metrics.spills(names[decision.wanted]!, names[decision.index]!).value++;
+      this.#live!.spillCells(decision.wanted, decision.index).value++;
     }
     if (this.#body === undefined || !this.#isSmall()) {
-      this.#attempt(decision.index, false);
+      this.#attempt(decision.index);
       return;
     }
     this.#phase = 'collecting';
@@ -203,14 +217,13 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
     this.onBodyCollected();
   }
 
-  #attempt(index: number, fresh: boolean): void {
-    const upstream = this.#live!.upstreams[index]!;
-    const tried = this.#tried ?? NONE_TRIED;
-    const endpoint = fresh ? this.#endpoint : this.#forwarder.selectEndpoint(upstream, tried);
-    if (endpoint === undefined) {
-      this.fail('no_endpoint');
-      return;
-    }
+  #attempt(index: number): void {
+    const endpoint = this.#forwarder.selectEndpoint(this.#live!, index, this.#tried ?? NONE_TRIED);
+    if (endpoint === undefined) this.fail('no_endpoint');
+    else this.#attemptOn(index, endpoint, false);
+  }
+
+  #attemptOn(index: number, endpoint: Endpoint, fresh: boolean): void {
     this.#index = index;
     this.#endpoint = endpoint;
     const connection = endpoint.pool.acquire(fresh);
@@ -225,6 +238,19 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
     this.#phase = 'queued';
     this.#queuedAt = this.#forwarder.edges.now();
     this.deadline = this.#queuedAt + this.#snapshot.policy.queueTimeout;
+  }
+
+  /** What it waited for went out of service. */
+  onDismissed(): void {
+    if (this.#phase !== 'queued') return;
+    const until = this.deadline;
+    const live = this.#live!;
+    const index = otherBackend(live, this.#index, mustStay(live, this.#user), this.#forwarder.edges.random());
+    this.#phase = 'deciding';
+    if (index === -1) this.fail('no_endpoint');
+    else this.#attempt(index);
+    // It has waited for a while already.
+    if (this.#isQueued()) this.deadline = until;
   }
 
   /** A connection is ours: at once, or after waiting for it. */
@@ -245,7 +271,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
     endpoint.inFlight++;
     endpoint.cells.requests.value++;
     upstream.cells.inFlight.value++;
-    const headers = this.#head.upstreamHeaders;
+    const headers = requestHeaders(this.#snapshot, this.#live!, this.#index, this.#head, this.#peer);
     if (headers[1] === '') headers[1] = endpoint.authority;
     const body = this.#body;
     connection.client.dispatch(
@@ -298,11 +324,31 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
     statusText?: string,
   ): void {
     if (this.#isOver()) return;
+    const upstream = this.#live!.upstreams[this.#index]!;
+    if (status >= 200) upstream.onAnswer(this.#endpoint!, status);
+    const answer = gatewayAnswer(status);
+    if (answer !== undefined && isShielded(this.#live!, this.#index)) {
+      const next = this.#planRetry(answer);
+      if (next !== undefined) {
+        this.#switchTo(next, answer, status);
+        return;
+      }
+    }
     const { policy } = this.#snapshot;
     const http11 = this.#req.httpVersionMinor === 1;
     const raw = controller.rawHeaders as readonly Buffer[];
     const final = status >= 200;
-    const head = buildResponseHead(raw, headers, status, policy, this.#head.requestId, http11 && final);
+    const rules = final ? this.#live!.responseRules : undefined;
+    const head = buildResponseHead(
+      raw,
+      headers,
+      status,
+      policy,
+      this.#head.requestId,
+      http11 && final,
+      rules,
+      rules && ruleContext(this.#snapshot, this.#live!, this.#index, this.#head, this.#peer),
+    );
     const client = this.#client;
     if (!final) {
       if (http11) client.inform(status, head);
@@ -359,57 +405,99 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
 
   onResponseError(_controller: Dispatcher.DispatchController | null | undefined, error: Error): void {
     const connected = this.#controller !== undefined;
-    const reused = this.#reused;
-    const endpoint = this.#endpoint!;
     this.#release(false);
     if (this.#isOver()) return;
-    const reason = failureOf(error, connected, this.#phase === 'responding');
-    const { cells, name } = this.#live!.upstreams[this.#index]!;
-    cells.errors(reason).value++;
-    endpoint.cells.errors.value++;
-    if (!reused && reason !== 'bad_response') {
-      this.#forwarder.edges.onEndpointFailure(name, endpoint.address, endpoint.port);
+    if (this.#next !== undefined) {
+      this.#follow();
+      return;
     }
-    if (!this.#mayRetry(reason)) {
+    const reason = failureOf(error, connected, this.#phase === 'responding');
+    this.#noteFailure(reason, isLocalShortage(error));
+    const next = this.#phase === 'responding' ? undefined : this.#planRetry(reason);
+    if (next === undefined) {
       this.fail(reason);
       return;
     }
-    cells.retries(reason).value++;
-    this.#retries++;
-    this.#retry(reason === 'upstream_reset' && reused);
+    this.#noteRetry(next, reason, FAILURES[reason].status);
+    this.#next = next;
+    this.#follow();
+  }
+
+  /** @param local the fault is on this side */
+  #noteFailure(reason: FailureReason, local: boolean): void {
+    const endpoint = this.#endpoint!;
+    const upstream = this.#live!.upstreams[this.#index]!;
+    upstream.cells.errors(reason).value++;
+    endpoint.cells.errors.value++;
+    if (local || reason === 'bad_response' || reason === 'bad_request') return;
+    // A connection that lay idle may end in the very moment it is used again: nobody's fault.
+    if (this.#reused && reason === 'upstream_reset') return;
+    if (this.#responseBegun) upstream.onBroken(endpoint);
+    else upstream.onNoAnswer(endpoint);
   }
 
   // ---- retries ----
 
-  /**
-   * Only what cannot repeat an effect is sent again: either nothing reached an upstream, or the method is idempotent
-   * and not a byte of a response came (RFC 9110, 9.2.2).
-   */
-  #mayRetry(reason: FailureReason): boolean {
-    if (this.#retries >= this.#snapshot.policy.retryAttempts) return false;
-    if (this.#body !== undefined && !this.#body.replayable) return false;
-    if (reason === 'connect_failed' || reason === 'connect_timeout') return true;
-    return reason === 'upstream_reset' && !this.#responseBegun && isIdempotent(this.#head.facts.method);
+  #planRetry(failure: AttemptFailure): Retry | undefined {
+    const live = this.#live!;
+    this.#tried ??= [];
+    const plan = this.#forwarder.planRetry(
+      {
+        live,
+        index: this.#index,
+        endpoint: this.#endpoint!,
+        failure,
+        reused: this.#reused,
+        responseBegun: this.#responseBegun,
+        method: this.#head.facts.method,
+        replayable: this.#body === undefined || this.#body.replayable,
+        retries: this.#retries,
+        timedOut: this.#timedOut,
+        staysPut: mustStay(live, this.#user),
+        tried: this.#tried,
+      },
+      this.#snapshot.policy,
+    );
+    if (plan === 'final') return undefined;
+    if (plan !== 'denied') return plan;
+    this.#denied = true;
+    live.upstreams[this.#index]!.cells.retriesDenied(failure).value++;
+    return undefined;
   }
 
-  /** @param idleReset a connection that lay idle broke: the endpoint is not to blame, a new connection will do */
-  #retry(idleReset: boolean): void {
-    this.#phase = 'deciding';
-    if (idleReset) {
-      this.#attempt(this.#index, true);
-      return;
-    }
-    this.#tried ??= [];
-    this.#tried.push(this.#endpoint!);
+  /** Gives up the attempt under way for another one. */
+  #switchTo(next: Retry, failure: AttemptFailure, status: number): void {
+    this.#noteRetry(next, failure, status);
+    this.#phase = 'switching';
+    this.deadline = Number.POSITIVE_INFINITY;
+    this.#next = next;
+    // Ends in `onResponseError`, before this returns.
+    this.#controller!.abort(ABORTED);
+  }
+
+  #noteRetry(next: Retry, failure: AttemptFailure, status: number): void {
     const live = this.#live!;
-    const index = redispatch(live, this.#index, this.#tried, this.#forwarder.edges.random());
-    if (index === -1 || (index !== this.#index && mustStay(live, this.#user))) {
-      this.#attempt(this.#index, true);
-      return;
+    const { cells } = live.upstreams[this.#index]!;
+    cells.retries(failure).value++;
+    this.#retries++;
+    if (next.endpoint !== this.#endpoint) {
+      this.#redispatched = true;
+      cells.redispatches.value++;
     }
-    this.#redispatched = true;
-    live.upstreams[this.#index]!.cells.redispatches.value++;
-    this.#attempt(index, false);
+    if (next.index === this.#index || !isShielded(live, this.#index)) return;
+    // Nobody sees the failure, but whoever judges the canary must: it counts as its answer all the same.
+    this.#shieldedFrom = this.#index;
+    cells.shielded(failure).value++;
+    const elapsed = this.#forwarder.edges.now() - this.#startedAt;
+    live.cells[this.#index]!.record(this.#head.facts.method, status, elapsed, -1);
+  }
+
+  /** The connection of the attempt before is let go of. */
+  #follow(): void {
+    const { index, endpoint, fresh } = this.#next!;
+    this.#next = undefined;
+    this.#phase = 'deciding';
+    this.#attemptOn(index, endpoint, fresh);
   }
 
   // ---- request body ----
@@ -438,7 +526,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
   onBodyCollected(): void {
     if (this.#phase !== 'collecting') return;
     this.#phase = 'deciding';
-    this.#attempt(this.#decision!.index, false);
+    this.#attempt(this.#decision!.index);
   }
 
   /** A client that waits for `100 Continue` must not be asked for its body before an upstream is there. */
@@ -503,7 +591,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
         this.fail(this.#body?.paused === true ? 'idle_timeout' : 'client_timeout');
         return;
       case 'waiting':
-        this.fail('response_timeout');
+        this.#onResponseTimeout();
         return;
       case 'responding':
         if (this.#client.headIsHeld) this.flushHead();
@@ -520,6 +608,14 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
         this.#client.destroy();
         return;
     }
+  }
+
+  #onResponseTimeout(): void {
+    this.#noteFailure('response_timeout', false);
+    const next = this.#planRetry('response_timeout');
+    this.#timedOut = true;
+    if (next === undefined) this.fail('response_timeout');
+    else this.#switchTo(next, 'response_timeout', FAILURES.response_timeout.status);
   }
 
   /** llhttp gave up on the connection: nothing more can be read from it. */
@@ -575,6 +671,10 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
     endpoint.pool.release(connection, reusable);
   }
 
+  #isQueued(): boolean {
+    return this.#phase === 'queued';
+  }
+
   #isOver(): boolean {
     return this.#phase === 'done' || this.#phase === 'lingering';
   }
@@ -621,6 +721,9 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
     record.reason = this.#reason;
     record.retries = this.#retries;
     record.redispatched = this.#redispatched;
+    record.panic = this.#index !== -1 && this.#live!.use.panics(this.#index);
+    if (this.#shieldedFrom !== -1) record.shieldedFrom = this.#live!.route.split.names[this.#shieldedFrom];
+    if (this.#denied) record.retryDenied = 'retry_budget';
     if (dispatched) record.reused = this.#reused;
     return record;
   }

@@ -3,8 +3,8 @@
  * Nothing here knows where configuration and endpoints come from; the process that owns it hands them in.
  */
 import type { Logger } from 'pino';
-import { selectEndpoint } from '../backends/balance.ts';
 import type { BackendEndpoints } from '../backends/endpoint.ts';
+import type { OutlierCause } from '../backends/outlier.ts';
 import type { Config, RouteConfig } from '../config/schema.ts';
 import type { AccessLog } from '../observe/access-log.ts';
 import type { Cell } from '../observe/ledger.ts';
@@ -12,11 +12,16 @@ import { NO_LABEL, type RowCells, type TrafficMetrics } from '../observe/traffic
 import type { PinStore } from '../pinning/store.ts';
 import type { PinStores } from '../pinning/stores.ts';
 import { newRotation, type Rotation } from '../routing/split.ts';
-import { compileTable, type Route, type RoutingTable } from '../routing/table.ts';
+import { compileTable, type Route, type RoutingTable, type Split } from '../routing/table.ts';
 import { Deadlines } from './deadlines.ts';
+import type { Endpoint } from './endpoint.ts';
+import { endpointWithRoom } from './endpoint-choice.ts';
 import { compileHeaderRules, type HeaderRules } from './header-rules.ts';
 import { compilePolicy, type ForwardPolicy } from './policy.ts';
-import { type Endpoint, type Upstream, Upstreams } from './upstreams.ts';
+import { RetryBudget } from './retry-budget.ts';
+import { type FailedAttempt, planRetry, type RetryPlan } from './retry-plan.ts';
+import { type Revision, SplitUse } from './split-use.ts';
+import { type Upstream, Upstreams } from './upstreams.ts';
 
 export interface ForwarderEdges {
   readonly log: Logger;
@@ -29,6 +34,8 @@ export interface ForwarderEdges {
   readonly random: () => number;
   /** An endpoint refused or reset a connection; whoever checks it may want to look at once. */
   readonly onEndpointFailure: (backend: string, address: string, port: number) => void;
+  /** As many requests in a row as the configuration says have failed on an endpoint. */
+  readonly onOutlier: (backend: string, address: string, port: number, cause: OutlierCause) => void;
 }
 
 /** What one request sees from its head to its end, however many reloads happen meanwhile. */
@@ -49,14 +56,22 @@ export interface LiveRoute {
   /** By index in the split. */
   readonly cells: readonly RowCells[];
   readonly noBackendCells: RowCells;
+  /** Requests that a backend could not take, by where they would have gone and where they went. */
+  readonly spillCells: SpillCells;
   readonly pinStore: PinStore | undefined;
   readonly pinCells: PinCells | undefined;
   /** Undefined, as they nearly always are: the fields are passed on as they are. */
   readonly requestRules: HeaderRules | undefined;
   readonly responseRules: HeaderRules | undefined;
+  /** By index of a group's class: the row as requests see it to whose group something is promised. */
+  readonly guarded: readonly (LiveRoute | undefined)[] | undefined;
+  readonly use: SplitUse;
   /** By index in the split: whether the backend has an endpoint that may take requests. */
   readonly usable: (index: number) => boolean;
 }
+
+/** Index in the split of the backend that could not take the request, then of the one that did. */
+export type SpillCells = (from: number, to: number) => Cell;
 
 /** Lookups by result: no user, one that a cookie was just issued for, the store knew, the hash decided. */
 export interface PinCells {
@@ -69,6 +84,7 @@ export interface PinCells {
 export class Forwarder {
   readonly edges: ForwarderEdges;
   readonly deadlines: Deadlines;
+  readonly retryBudget: RetryBudget;
   /** Cells of requests that never got a route. */
   readonly unroutedCells: RowCells;
   snapshot: Snapshot;
@@ -80,19 +96,32 @@ export class Forwarder {
     this.edges = edges;
     this.deadlines = new Deadlines(edges.now);
     this.unroutedCells = edges.metrics.rowCells(NO_LABEL, NO_LABEL);
-    // To the sweep is exact enough for the age of a connection, and costs nothing.
-    this.#upstreams = new Upstreams(edges.metrics, () => this.deadlines.coarseNow);
+    this.retryBudget = new RetryBudget(config.retries.budget);
+    const { metrics, now, random, onEndpointFailure, onOutlier } = edges;
+    this.#upstreams = new Upstreams({
+      metrics,
+      now,
+      // To the sweep is exact enough for the age of a connection, and costs nothing.
+      coarseNow: () => this.deadlines.coarseNow,
+      epochNow: Date.now,
+      random,
+      onEndpointFailure,
+      onOutlier,
+    });
     this.snapshot = this.#compile(config, undefined);
   }
 
   /** Swaps the snapshot whole. Requests under way keep theirs; unchanged backends keep connections and health. */
   applyConfig(config: Config): void {
     this.snapshot = this.#compile(config, this.snapshot);
+    this.retryBudget.configure(config.retries.budget);
+    this.#showPanic();
     this.edges.accessLog.configure(config.accessLog);
   }
 
   applyEndpoints(endpoints: readonly BackendEndpoints[]): void {
     this.#upstreams.update(this.snapshot.table.config, endpoints);
+    this.#showPanic();
     const { table } = this.snapshot;
     this.edges.metrics.retain({
       hasRoute: (name) => table.routes.some((route) => route.name === name),
@@ -102,18 +131,25 @@ export class Forwarder {
   }
 
   /**
-   * The endpoint of `upstream` for a request, by its balancing method.
+   * The endpoint for a request that goes to a backend of a row, by the backend's balancing method.
    *
+   * @param index index in the split
    * @param tried endpoints the request failed on
+   * @returns undefined when there is none, or all were tried
    */
-  selectEndpoint(upstream: Upstream, tried: readonly Endpoint[]): Endpoint | undefined {
-    return selectEndpoint(
-      upstream.config.balance,
-      upstream.usable,
-      upstream.rotation++,
-      this.edges.random,
-      tried,
-    );
+  selectEndpoint(live: LiveRoute, index: number, tried: readonly Endpoint[]): Endpoint | undefined {
+    const balancer = live.use.balancer(index);
+    return balancer === undefined ? undefined : endpointWithRoom(balancer, tried, this.deadlines.coarseNow);
+  }
+
+  /** @param policy what the request was begun with */
+  planRetry(failed: FailedAttempt, policy: ForwardPolicy): RetryPlan {
+    return planRetry(failed, {
+      attempts: policy.retryAttempts,
+      budget: this.retryBudget,
+      random: this.edges.random,
+      now: this.deadlines.coarseNow,
+    });
   }
 
   /** The cells that a request counts in, by how far it came; `index` -1: no backend was chosen. */
@@ -127,14 +163,33 @@ export class Forwarder {
     this.deadlines.close();
   }
 
+  /** A backend is in panic where it is in any row, as only the main backend of a split can be. */
+  #showPanic(): void {
+    const { upstreams, routes } = this.snapshot;
+    for (const upstream of upstreams) upstream.cells.panic.value = 0;
+    for (const { use, route, upstreams: ofRow } of routes) {
+      const { main } = route.split;
+      if (use.panics(main)) ofRow[main]!.cells.panic.value = 1;
+    }
+  }
+
   #compile(config: Config, before: Snapshot | undefined): Snapshot {
     const table = compileTable(config);
     const upstreams = this.#upstreams.apply(table);
     const { metrics, pinStores, random } = this.edges;
     pinStores.apply(config);
     const routes = table.routes.map((route) => {
-      const rotation = sameSplit(before, route) ?? newRotation(route.split.weights, random());
-      return makeLive(route, config.routes[route.index]!, upstreams, rotation, metrics, pinStores);
+      const rotation = sameSplit(before, route) ?? newRotation(route.split.shares, random());
+      const live = makeLive(
+        route,
+        config.routes[route.index]!,
+        upstreams,
+        this.#upstreams.revision,
+        rotation,
+        metrics,
+        pinStores,
+      );
+      return route.guarded === undefined ? live : withGuarded(live, route.guarded, before, random);
     });
     return {
       table,
@@ -146,25 +201,28 @@ export class Forwarder {
 }
 
 /**
- * Outside of the class, so that `usable` closes over nothing but the upstreams: a closure made where the snapshot
+ * Outside of the class, so that no closure here holds on to more than it needs: a closure made where the snapshot
  * before is in scope would keep that one, and through it every one since the start.
  */
 function makeLive(
   route: Route,
   config: RouteConfig,
   all: readonly Upstream[],
+  revision: Revision,
   rotation: Rotation,
   metrics: TrafficMetrics,
   pinStores: PinStores,
 ): LiveRoute {
   const upstreams = route.split.backendIds.map((id) => all[id]!);
-  const { pin } = route;
+  const { pin, split } = route;
+  const use = new SplitUse(split, upstreams, revision);
   return {
     route,
     upstreams,
     rotation,
     cells: route.split.names.map((backend) => metrics.rowCells(route.name, backend)),
     noBackendCells: metrics.rowCells(route.name, NO_LABEL),
+    spillCells: spillCellsOf(split.names, metrics),
     pinStore: pin === undefined ? undefined : pinStores.of(pin),
     pinCells:
       pin === undefined
@@ -177,21 +235,62 @@ function makeLive(
           },
     requestRules: compileHeaderRules(config.request),
     responseRules: compileHeaderRules(config.response),
-    usable: usableOf(upstreams),
+    guarded: undefined,
+    use,
+    usable: use.usable,
   };
 }
 
-function usableOf(upstreams: readonly Upstream[]): (index: number) => boolean {
-  return (index) => upstreams[index]!.usable.length > 0;
+/** A group to which something is promised has a rotation of its own: its share is exact among its own requests. */
+function withGuarded(
+  live: LiveRoute,
+  guarded: readonly (Route | undefined)[],
+  before: Snapshot | undefined,
+  random: () => number,
+): LiveRoute {
+  return {
+    ...live,
+    guarded: guarded.map((route): LiveRoute | undefined => {
+      if (route === undefined) return undefined;
+      const use = live.use.for(route.split);
+      const rotation = sameGuard(before, route) ?? newRotation(route.split.shares, random());
+      return { ...live, route, rotation, use, usable: use.usable };
+    }),
+  };
+}
+
+function spillCellsOf(names: readonly string[], metrics: TrafficMetrics): SpillCells {
+  const cells: (Cell | undefined)[] = [];
+  return (from, to) => {
+    const at = from * names.length + to;
+    cells[at] ??= metrics.spills(names[from]!, names[to]!);
+    return cells[at];
+  };
 }
 
 /** A row whose weights did not change goes on where it stood, or reloads would disturb its exact shares. */
 function sameSplit(before: Snapshot | undefined, route: Route): Rotation | undefined {
   const earlier = before?.routes.find((live) => live.route.name === route.name);
-  if (earlier === undefined) return undefined;
-  const { names, weights } = earlier.route.split;
-  const same =
-    names.length === route.split.names.length &&
-    names.every((name, i) => name === route.split.names[i] && weights[i] === route.split.weights[i]);
-  return same ? earlier.rotation : undefined;
+  return earlier !== undefined && isSameSplit(earlier.route.split, route.split)
+    ? earlier.rotation
+    : undefined;
+}
+
+/** The same for a row as a group sees it, which is known by the promises. */
+function sameGuard(before: Snapshot | undefined, route: Route): Rotation | undefined {
+  const earlier = before?.routes.find((live) => live.route.name === route.name);
+  const alike = earlier?.guarded?.find(
+    (live) =>
+      live !== undefined &&
+      isSameSplit(live.route.split, route.split) &&
+      live.route.limits!.every((limit, i) => limit?.text === route.limits![i]?.text),
+  );
+  return alike?.rotation;
+}
+
+function isSameSplit({ names, shares }: Split, next: Split): boolean {
+  return (
+    names.length === next.names.length &&
+    names.every((name, i) => name === next.names[i] && shares[i] === next.shares[i])
+  );
 }

@@ -1,8 +1,5 @@
 /** What an error of an attempt means. Codes and names are undici's and the kernel's. */
-import { drawAtRandom } from '../routing/split.ts';
-import type { LiveRoute } from './forwarder.ts';
 import type { FailureReason } from './reasons.ts';
-import type { Endpoint } from './upstreams.ts';
 
 /** RFC 9110, 9.2.2; QUERY is safe by its definition. */
 const IDEMPOTENT = new Set([
@@ -19,25 +16,6 @@ const IDEMPOTENT = new Set([
 
 export function isIdempotent(method: string): boolean {
   return IDEMPOTENT.has(method);
-}
-
-/**
- * Where a request goes next that failed on the endpoints in `tried`: another endpoint of the same backend, which keeps
- * its user in the same build; only then another backend of the split, by weight.
- *
- * @param index  index in the split of the backend it was on
- * @param random uniform in [0, 1)
- * @returns index in the split; -1 when everything usable was tried
- */
-export function redispatch(
-  live: LiveRoute,
-  index: number,
-  tried: readonly Endpoint[],
-  random: number,
-): number {
-  const untried = (other: number) =>
-    live.upstreams[other]!.usable.some((endpoint) => !tried.includes(endpoint));
-  return untried(index) ? index : drawAtRandom(live.route.split.weights, random, untried);
 }
 
 /**

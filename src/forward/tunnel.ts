@@ -11,20 +11,23 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createProxyServer } from 'http-proxy-3';
 import { connectEndpoint, readyEvent } from '../backends/connect.ts';
+import { isLocalShortage } from '../backends/socket-error.ts';
 import { identifyUser } from '../pinning/identity.ts';
 import { type Decision, decide } from '../routing/decide.ts';
-import { matchRoute } from '../routing/match.ts';
 import { describeRequest, reached, startRecord } from './access-record.ts';
 import type { Timed } from './deadlines.ts';
+import type { Endpoint } from './endpoint.ts';
 import type { Forwarder, LiveRoute, Snapshot } from './forwarder.ts';
+import { requestHeaders, ruleContext } from './header-rules.ts';
+import { liveRouteOf } from './live-route.ts';
 import type { Peer } from './peer.ts';
 import { decidePinned, mustStay, refusalOf } from './pinned-decision.ts';
 import { rawAnswer } from './raw-answer.ts';
 import { FAILURES, type FailureReason } from './reasons.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
 import { buildResponseHead } from './response-head.ts';
-import { failureOf, redispatch } from './retry.ts';
-import type { Endpoint } from './upstreams.ts';
+import { failureOf } from './retry.ts';
+import { isShielded } from './retry-plan.ts';
 
 /** How long the rest of what a client sends is read after an answer, before the connection ends. */
 const LINGER_MS = 500;
@@ -112,6 +115,11 @@ class Tunnel implements Timed {
   #refused = false;
   #reason: FailureReason | undefined;
   #retries = 0;
+  #redispatched = false;
+  /** The budget did not allow a retry. */
+  #denied = false;
+  /** Index in the split of the canary whose failure the main backend makes good. */
+  #shieldedFrom = -1;
   #connectMs = -1;
   #responseMs = -1;
   #dispatchedAt = -1;
@@ -157,10 +165,11 @@ class Tunnel implements Timed {
       this.#fail(refusal.reason, refusal.detail);
       return;
     }
-    const { table, routes } = this.#snapshot;
     const { facts } = this.#head;
-    const live = routes[matchRoute(table, facts).index]!;
+    const { metrics, random } = this.#forwarder.edges;
+    const live = liveRouteOf(this.#snapshot, facts, metrics.unknownGroups, random);
     this.#live = live;
+    this.#forwarder.retryBudget.countRequest(this.#forwarder.deadlines.coarseNow);
     if (live.route.pin === undefined) {
       this.#begin(decide(live.route, undefined, undefined, live.usable, live.rotation));
       return;
@@ -196,17 +205,17 @@ class Tunnel implements Timed {
     this.#decision = decision;
     const refusal = refusalOf(this.#live!, this.#user, decision);
     if (refusal !== undefined) this.#fail(refusal);
-    else this.#connect(decision.index);
+    else {
+      if (decision.wanted !== decision.index) {
+        this.#live!.spillCells(decision.wanted, decision.index).value++;
+      }
+      const endpoint = this.#forwarder.selectEndpoint(this.#live!, decision.index, this.#tried);
+      if (endpoint === undefined) this.#fail('no_endpoint');
+      else this.#connect(decision.index, endpoint);
+    }
   }
 
-  #connect(index: number): void {
-    const live = this.#live!;
-    const upstream = live.upstreams[index]!;
-    const endpoint = this.#forwarder.selectEndpoint(upstream, this.#tried);
-    if (endpoint === undefined) {
-      this.#fail('no_endpoint');
-      return;
-    }
+  #connect(index: number, endpoint: Endpoint): void {
     this.#index = index;
     this.#endpoint = endpoint;
     endpoint.cells.requests.value++;
@@ -218,7 +227,8 @@ class Tunnel implements Timed {
     const timer = setTimeout(() => socket.destroy(new Error('timed out')), timeouts.connect);
     const onError = (error: Error) => {
       clearTimeout(timer);
-      this.#onConnectError(error.message === 'timed out' ? 'connect_timeout' : 'connect_failed');
+      const reason = error.message === 'timed out' ? 'connect_timeout' : 'connect_failed';
+      this.#onConnectError(reason, isLocalShortage(error));
     };
     socket.once('error', onError);
     socket.once(readyEvent(scheme), () => {
@@ -235,26 +245,58 @@ class Tunnel implements Timed {
   }
 
   /** Nothing was sent, so any endpoint may be tried next. */
-  #onConnectError(reason: FailureReason): void {
+  #onConnectError(reason: FailureReason, local: boolean): void {
     if (this.#ended) return;
-    const { edges } = this.#forwarder;
     const live = this.#live!;
+    const index = this.#index;
     const endpoint = this.#endpoint!;
-    const { cells, name } = live.upstreams[this.#index]!;
-    cells.errors(reason).value++;
-    endpoint.cells.errors.value++;
-    edges.onEndpointFailure(name, endpoint.address, endpoint.port);
-    this.#tried.push(endpoint);
-    const index = redispatch(live, this.#index, this.#tried, edges.random());
-    const strays = index !== this.#index && mustStay(live, this.#user);
-    if (index === -1 || strays || this.#retries >= this.#snapshot.policy.retryAttempts) {
+    const { cells } = live.upstreams[index]!;
+    this.#noteFailure(reason, local);
+    const plan = this.#forwarder.planRetry(
+      {
+        live,
+        index,
+        endpoint,
+        failure: reason,
+        reused: false,
+        responseBegun: false,
+        method: 'GET',
+        replayable: true,
+        retries: this.#retries,
+        timedOut: false,
+        staysPut: mustStay(live, this.#user),
+        tried: this.#tried,
+      },
+      this.#snapshot.policy,
+    );
+    if (plan === 'final' || plan === 'denied') {
+      this.#denied = plan === 'denied';
+      if (this.#denied) cells.retriesDenied(reason).value++;
       this.#fail(reason);
       return;
     }
     this.#retries++;
     cells.retries(reason).value++;
-    cells.redispatches.value++;
-    this.#connect(index);
+    if (plan.endpoint !== endpoint) {
+      this.#redispatched = true;
+      cells.redispatches.value++;
+    }
+    if (plan.index !== index && isShielded(live, index)) {
+      this.#shieldedFrom = index;
+      cells.shielded(reason).value++;
+      const elapsed = this.#forwarder.edges.now() - this.#startedAt;
+      live.cells[index]!.record('GET', FAILURES[reason].status, elapsed, -1);
+    }
+    this.#connect(plan.index, plan.endpoint);
+  }
+
+  /** @param local the fault is on this side */
+  #noteFailure(reason: FailureReason, local: boolean): void {
+    const endpoint = this.#endpoint!;
+    const upstream = this.#live!.upstreams[this.#index]!;
+    upstream.cells.errors(reason).value++;
+    endpoint.cells.errors.value++;
+    if (!local && reason !== 'bad_response') upstream.onNoAnswer(endpoint);
   }
 
   #handshake(upstream: Socket): void {
@@ -279,11 +321,18 @@ class Tunnel implements Timed {
       this.#clientHead,
       // The connection is ours and speaks TLS already where it must: for http-proxy-3 it is plain.
       { target: { protocol: 'http:', host: 'upstream', port: 80 }, agent },
-      (error) => this.#fail(this.#status === 0 ? failureOf(error as Error, true, false) : 'tunnel_failed'),
+      (error) => this.#onTunnelError(error as Error),
     );
     // A refusal of the upgrade is an ordinary response; http-proxy-3 would pass its hop-by-hop fields on.
     this.#request!.removeAllListeners('response');
     this.#request!.once('response', (response) => this.#passRefusal(response));
+  }
+
+  #onTunnelError(error: Error): void {
+    if (this.#ended || this.#reason !== undefined) return;
+    const reason = this.#status === 0 ? failureOf(error, true, false) : 'tunnel_failed';
+    if (this.#status === 0) this.#noteFailure(reason, false);
+    this.#fail(reason);
   }
 
   /** http-proxy-3 has made its request: the client's own target and fields take the place of what it wrote. */
@@ -291,7 +340,7 @@ class Tunnel implements Timed {
     this.#request = request;
     request.path = this.#head.facts.path;
     for (const name of request.getHeaderNames()) request.removeHeader(name);
-    const { upstreamHeaders } = this.#head;
+    const upstreamHeaders = requestHeaders(this.#snapshot, this.#live!, this.#index, this.#head, this.#peer);
     const { authority } = this.#endpoint!;
     for (let i = 0; i < upstreamHeaders.length; i += 2) {
       const name = upstreamHeaders[i]!;
@@ -315,7 +364,9 @@ class Tunnel implements Timed {
     }
     this.#responseMs = edges.now() - this.#dispatchedAt;
     this.deadline = Number.POSITIVE_INFINITY;
-    const { cells } = this.#live!.upstreams[this.#index]!;
+    const backend = this.#live!.upstreams[this.#index]!;
+    const { cells } = backend;
+    backend.onAnswer(this.#endpoint!, this.#status);
     cells.tunnels.value++;
     this.#endpoint!.inFlight++;
     upstream.once('close', () => {
@@ -332,6 +383,7 @@ class Tunnel implements Timed {
 
   #passRefusal(response: IncomingMessage): void {
     this.#status = response.statusCode ?? 502;
+    this.#live!.upstreams[this.#index]!.onAnswer(this.#endpoint!, this.#status);
     this.#responseMs = this.#forwarder.edges.now() - this.#dispatchedAt;
     this.#refused = true;
     this.#touch();
@@ -343,6 +395,8 @@ class Tunnel implements Timed {
       this.#snapshot.policy,
       this.#head.requestId,
       false,
+      this.#live!.responseRules,
+      ruleContext(this.#snapshot, this.#live!, this.#index, this.#head, this.#peer),
     );
     if (this.#setCookie !== undefined) headers.unshift('Set-Cookie', this.#setCookie);
     let text = `HTTP/1.1 ${this.#status} ${response.statusMessage ?? ''}\r\n`;
@@ -371,8 +425,12 @@ class Tunnel implements Timed {
   }
 
   onDeadline(): void {
-    if (this.#refused || this.#reason !== undefined) this.destroy();
-    else this.#fail('response_timeout');
+    if (this.#refused || this.#reason !== undefined) {
+      this.destroy();
+      return;
+    }
+    this.#noteFailure('response_timeout', false);
+    this.#fail('response_timeout');
   }
 
   destroy(): void {
@@ -433,7 +491,10 @@ class Tunnel implements Timed {
     record.termination = termination;
     record.reason = this.#reason ?? (aborted ? 'client_aborted' : undefined);
     record.retries = this.#retries;
-    record.redispatched = this.#retries > 0;
+    record.redispatched = this.#redispatched;
+    record.panic = this.#index !== -1 && this.#live!.use.panics(this.#index);
+    if (this.#shieldedFrom !== -1) record.shieldedFrom = this.#live!.route.split.names[this.#shieldedFrom];
+    if (this.#denied) record.retryDenied = 'retry_budget';
     accessLog.writeWanted(record);
   }
 }

@@ -1,29 +1,29 @@
-/** The endpoints as the forwarding side sees them: their pools, load and health, kept across reloads. */
-import {
-  type BackendEndpoints,
-  type EndpointState,
-  endpointLabel,
-  type HealthState,
-} from '../backends/endpoint.ts';
-import type { BackendConfig, Config } from '../config/schema.ts';
-import type { BackendCells, EndpointCells, TrafficMetrics } from '../observe/traffic-metrics.ts';
+/** The backends as the forwarding side sees them, with their endpoints, kept across reloads. */
+import { availabilityOf } from '../backends/availability.ts';
+import { Balancer } from '../backends/balance.ts';
+import { type BackendEndpoints, type EndpointState, endpointLabel } from '../backends/endpoint.ts';
+import type { OutlierCause } from '../backends/outlier.ts';
+import { type BackendConfig, type Config, type OutlierConfig, outlierOf } from '../config/schema.ts';
+import type { BackendCells, TrafficMetrics } from '../observe/traffic-metrics.ts';
 import type { Backend, RoutingTable } from '../routing/table.ts';
+import { Endpoint } from './endpoint.ts';
 import { EndpointPool, type PoolOptions } from './endpoint-pool.ts';
+import type { Revision } from './split-use.ts';
 
-export interface Endpoint {
-  readonly label: string;
-  readonly scheme: 'http' | 'https';
-  readonly address: string;
-  readonly port: number;
-  /** Name in the certificate, for https. */
-  readonly serverName: string;
-  /** Host for requests that came without one. */
-  readonly authority: string;
-  readonly pool: EndpointPool;
-  readonly cells: EndpointCells;
-  health: HealthState;
-  /** Requests under way. */
-  inFlight: number;
+export interface UpstreamEdges {
+  readonly metrics: TrafficMetrics;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+  /** The same, not exact: where that is enough. */
+  readonly coarseNow: () => number;
+  /** Epoch milliseconds. */
+  readonly epochNow: () => number;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  /** An endpoint refused or reset a connection, or did not answer; whoever checks it may want to look at once. */
+  readonly onEndpointFailure: (backend: string, address: string, port: number) => void;
+  /** As many requests in a row as the configuration says have failed on an endpoint. */
+  readonly onOutlier: (backend: string, address: string, port: number, cause: OutlierCause) => void;
 }
 
 /** One backend of the table; the same object as long as its name stays. */
@@ -31,90 +31,162 @@ export class Upstream {
   readonly name: string;
   config: BackendConfig;
   cells: BackendCells;
-  /** Counter for round robin; starts anywhere, so that many proxies do not begin with the same endpoint. */
-  rotation = Math.floor(Math.random() * 1024);
-  /** What may take requests: those that are up; none being up, those not checked yet. */
-  usable: readonly Endpoint[] = [];
+  /** What may take requests: see `availabilityOf`. */
+  available: Balancer<Endpoint>;
+  /** All that are not drained: what a backend in panic uses. */
+  fleet: Balancer<Endpoint>;
+  healthyPercent = 0;
+  readonly #edges: UpstreamEdges;
+  #outlier: OutlierConfig;
   #endpoints = new Map<string, Endpoint>();
 
-  constructor(backend: Backend, cells: BackendCells) {
+  constructor(backend: Backend, outlier: OutlierConfig, cells: BackendCells, edges: UpstreamEdges) {
     this.name = backend.name;
     this.config = backend.config;
     this.cells = cells;
-  }
-
-  get endpoints(): IterableIterator<Endpoint> {
-    return this.#endpoints.values();
+    this.#outlier = outlier;
+    this.#edges = edges;
+    this.available = this.#balancer([], undefined);
+    this.fleet = this.#balancer([], undefined);
   }
 
   hasEndpoint(label: string): boolean {
     return this.#endpoints.has(label);
   }
 
-  reconfigure(backend: Backend, cells: BackendCells, options: (endpoint: Endpoint) => PoolOptions): void {
+  reconfigure(
+    backend: Backend,
+    outlier: OutlierConfig,
+    cells: BackendCells,
+    options: (endpoint: Endpoint) => PoolOptions,
+  ): void {
     this.config = backend.config;
     this.cells = cells;
+    this.#outlier = outlier;
     for (const endpoint of this.#endpoints.values()) endpoint.pool.options = options(endpoint);
+    this.#judge();
   }
 
-  /** Replaces the list; endpoints that stay keep pool and load, those that leave drain. */
-  update(states: BackendEndpoints['endpoints'], create: (state: EndpointState) => Endpoint): void {
+  /**
+   * Replaces the list; endpoints that stay keep pool and load, those that leave drain.
+   *
+   * @returns endpoints that went out of service: what waits for a connection to them should look elsewhere
+   */
+  update(states: BackendEndpoints['endpoints'], create: (state: EndpointState) => Endpoint): Endpoint[] {
+    const left: Endpoint[] = [];
     const next = new Map<string, Endpoint>();
     for (const state of states) {
-      const { health } = state;
       const label = endpointLabel(state.address, state.port);
       const known = this.#endpoints.get(label);
-      const endpoint = known !== undefined && isSamePeer(known, state) ? known : create(state);
-      // What stays open to a dead endpoint would fail the first requests after its return.
-      if (health === 'down' && endpoint.health !== 'down') endpoint.pool.closeIdle();
-      endpoint.health = health;
+      const endpoint = known?.isSamePeer(state) === true ? known : create(state);
+      if (endpoint.take(state, this.#warmingFrom(state))) left.push(endpoint);
       next.set(label, endpoint);
     }
     for (const [label, endpoint] of this.#endpoints) {
-      if (next.get(label) !== endpoint) endpoint.pool.drain();
+      if (next.get(label) === endpoint) continue;
+      endpoint.pool.drain();
+      left.push(endpoint);
     }
     this.#endpoints = next;
-    const up = [...next.values()].filter((endpoint) => endpoint.health === 'up');
-    this.usable = up.length > 0 ? up : [...next.values()].filter(({ health }) => health === 'unchecked');
+    this.#judge();
+    return left;
   }
 
-  drain(): void {
-    for (const endpoint of this.#endpoints.values()) endpoint.pool.drain();
+  /** A response has come. Answers of a gateway, which say that what is behind it is missing, count against it. */
+  onAnswer(endpoint: Endpoint, status: number): void {
+    endpoint.connectFailures = 0;
+    if (status < 502 || status > 504) {
+      endpoint.gatewayFailures = 0;
+      return;
+    }
+    if (++endpoint.gatewayFailures < this.#outlier.gatewayFailures) return;
+    endpoint.gatewayFailures = 0;
+    this.#onOutlier(endpoint, 'gateway');
+  }
+
+  /** A response broke off: worth a look, and no more, since it did answer. */
+  onBroken({ address, port }: Endpoint): void {
+    this.#edges.onEndpointFailure(this.name, address, port);
+  }
+
+  /** An attempt brought no response, and the endpoint is to blame: it refused, reset, or did not answer in time. */
+  onNoAnswer(endpoint: Endpoint): void {
+    const { address, port } = endpoint;
+    this.#edges.onEndpointFailure(this.name, address, port);
+    endpoint.connectFailures++;
+    if (endpoint.connectFailures % this.#outlier.connectFailures === 0) this.#onOutlier(endpoint, 'connect');
+  }
+
+  drain(): Endpoint[] {
+    const left = [...this.#endpoints.values()];
+    for (const endpoint of left) endpoint.pool.drain();
     this.#endpoints.clear();
-    this.usable = [];
+    this.#judge();
+    return left;
+  }
+
+  #onOutlier({ address, port }: Endpoint, cause: OutlierCause): void {
+    if (this.#outlier.enabled) this.#edges.onOutlier(this.name, address, port, cause);
+  }
+
+  #judge(): void {
+    const { available, fleet, healthyPercent } = availabilityOf([...this.#endpoints.values()]);
+    this.available = this.#balancer(available, this.available);
+    this.fleet = this.#balancer(fleet, this.fleet);
+    this.healthyPercent = healthyPercent;
+  }
+
+  #balancer(endpoints: readonly Endpoint[], former: Balancer<Endpoint> | undefined): Balancer<Endpoint> {
+    const { balance: method, slowStart } = this.config;
+    return new Balancer(endpoints, { method, slowStart, random: this.#edges.random }, former);
+  }
+
+  #warmingFrom({ warmingSince }: EndpointState): number {
+    if (warmingSince === 0) return Number.NEGATIVE_INFINITY;
+    const { now, epochNow } = this.#edges;
+    return now() - Math.max(0, epochNow() - warmingSince);
   }
 }
 
 export class Upstreams {
-  readonly #metrics: TrafficMetrics;
-  readonly #now: () => number;
+  readonly revision: Revision = { value: 0 };
+  readonly #edges: UpstreamEdges;
   #byName = new Map<string, Upstream>();
 
-  constructor(metrics: TrafficMetrics, now: () => number) {
-    this.#metrics = metrics;
-    this.#now = now;
+  constructor(edges: UpstreamEdges) {
+    this.#edges = edges;
   }
 
   /** @returns the upstreams by backend id of `table` */
   apply(table: RoutingTable): readonly Upstream[] {
     const next = new Map<string, Upstream>();
+    const left: Endpoint[] = [];
     const list = table.backends.map((backend) => {
-      const cells = this.#metrics.backendCells(backend.name);
-      const upstream = this.#byName.get(backend.name) ?? new Upstream(backend, cells);
-      upstream.reconfigure(backend, cells, (endpoint) => poolOptions(table.config, backend.config, endpoint));
+      const cells = this.#edges.metrics.backendCells(backend.name);
+      const outlier = outlierOf(table.config, backend.name);
+      const upstream = this.#byName.get(backend.name) ?? new Upstream(backend, outlier, cells, this.#edges);
+      upstream.reconfigure(backend, outlier, cells, (endpoint) =>
+        poolOptions(table.config, backend.config, endpoint),
+      );
       next.set(backend.name, upstream);
       return upstream;
     });
-    for (const [name, upstream] of this.#byName) if (next.get(name) !== upstream) upstream.drain();
+    for (const [name, upstream] of this.#byName) {
+      if (next.get(name) !== upstream) left.push(...upstream.drain());
+    }
     this.#byName = next;
+    this.#changed(left);
     return list;
   }
 
   update(config: Config, endpoints: readonly BackendEndpoints[]): void {
+    const left: Endpoint[] = [];
     for (const { backend, endpoints: states } of endpoints) {
       const upstream = this.#byName.get(backend);
-      upstream?.update(states, (state) => this.#createEndpoint(config, upstream, state));
+      if (upstream === undefined) continue;
+      left.push(...upstream.update(states, (state) => this.#createEndpoint(config, upstream, state)));
     }
+    this.#changed(left);
   }
 
   hasEndpoint(backend: string, label: string): boolean {
@@ -128,12 +200,16 @@ export class Upstreams {
   /** Closes all idle connections; those under way end with their requests. */
   drain(): void {
     for (const upstream of this.#byName.values()) upstream.drain();
+    this.revision.value++;
+  }
+
+  /** Only once every list is the new one: what waited is sent elsewhere at once. */
+  #changed(left: readonly Endpoint[]): void {
+    this.revision.value++;
+    for (const endpoint of left) endpoint.pool.dismissWaiting();
   }
 
   #createEndpoint(config: Config, upstream: Upstream, state: EndpointState): Endpoint {
-    const { scheme, address, port, serverName, authority, health } = state;
-    const label = endpointLabel(address, port);
-    const options = poolOptions(config, upstream.config, state);
     const events = {
       onOpened: () => {
         upstream.cells.connects.value++;
@@ -142,25 +218,15 @@ export class Upstreams {
       onClosed: () => {
         upstream.cells.connections.value--;
       },
+      onWaiting: (change: 1 | -1) => {
+        upstream.cells.queued.value += change;
+      },
     };
-    return {
-      label,
-      scheme,
-      address,
-      port,
-      serverName,
-      authority,
-      pool: new EndpointPool(options, events, this.#now),
-      cells: this.#metrics.endpointCells(upstream.name, label),
-      health,
-      inFlight: 0,
-    };
+    const pool = new EndpointPool(poolOptions(config, upstream.config, state), events, this.#edges.coarseNow);
+    if (state.drained) pool.drain();
+    const label = endpointLabel(state.address, state.port);
+    return new Endpoint(state, pool, this.#edges.metrics.endpointCells(upstream.name, label));
   }
-}
-
-/** Another scheme or name in the certificate is another peer, though address and port are the same. */
-function isSamePeer(endpoint: Endpoint, { scheme, serverName }: EndpointState): boolean {
-  return endpoint.scheme === scheme && (scheme === 'http' || endpoint.serverName === serverName);
 }
 
 type ConnectFacts = Pick<EndpointState, 'scheme' | 'address' | 'port' | 'serverName'>;

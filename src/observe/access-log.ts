@@ -58,11 +58,23 @@ export interface AccessRecord {
   redispatched: boolean;
   /** The chosen backend had no healthy endpoint and another one of the split served. */
   spilled: boolean;
+  /** The chosen backend, when another one served in its place. */
+  spilledFrom: string | undefined;
+  /** The backend used all of its endpoints, since too few were healthy. */
+  panic: boolean;
+  /** The canary whose failure the main backend made good. */
+  shieldedFrom: string | undefined;
+  /** Why a failure was not retried that could have been. */
+  retryDenied: 'retry_budget' | undefined;
   /** The upstream connection had been used before. */
   reused: boolean | undefined;
   requestId: string | undefined;
   /** What decided the backend of a pinned user, such as `hash` or `redis`; never the user's id. */
   pinned: string | undefined;
+  /** 0–9999; only of pinned users. A ten-thousandth of all users share it. */
+  bucket: number | undefined;
+  /** The promise that kept the request from a backend that could have taken it. */
+  invariant: string | undefined;
 }
 
 export interface AccessLogOptions {
@@ -142,9 +154,15 @@ export class AccessLog {
       retries: record.retries,
       redispatched: record.redispatched,
       spilled: record.spilled,
+      spilled_from: record.spilledFrom,
+      panic: record.panic || undefined,
+      shielded_from: record.shieldedFrom,
+      retry_denied: record.retryDenied,
       reused: record.reused,
       request_id: clip(record.requestId, MAX_FIELD),
       pinned: record.pinned,
+      bucket: record.bucket,
+      invariant: record.invariant,
       msg: 'request',
     });
     this.#destination.write(`${line}\n`);

@@ -2,6 +2,7 @@
 
 import type { HistogramCell } from './histogram.ts';
 import type { Cell, Family, Ledger } from './ledger.ts';
+import { UnknownGroups } from './unknown-groups.ts';
 
 /** Label of requests that never got a route or a backend. */
 export const NO_LABEL = '-';
@@ -88,9 +89,15 @@ export class BackendCells {
   readonly connects: Cell;
   readonly tunnels: Cell;
   readonly redispatches: Cell;
+  /** Requests that wait for a connection. */
+  readonly queued: Cell;
+  /** 1 while all endpoints are used, since too few are healthy. */
+  readonly panic: Cell;
   readonly #families: TrafficFamilies;
   readonly #retries = new Map<string, Cell>();
   readonly #errors = new Map<string, Cell>();
+  readonly #shielded = new Map<string, Cell>();
+  readonly #retriesDenied = new Map<string, Cell>();
 
   constructor(families: TrafficFamilies, backend: string) {
     this.#families = families;
@@ -100,11 +107,25 @@ export class BackendCells {
     this.connects = families.upstreamConnects.cell(backend);
     this.tunnels = families.tunnels.cell(backend);
     this.redispatches = families.redispatches.cell(backend);
+    this.queued = families.queued.cell(backend);
+    this.panic = families.panic.cell(backend);
   }
 
   /** Attempts sent again, by the reason that the attempt before failed. */
   retries(reason: string): Cell {
     return memoised(this.#retries, reason, () => this.#families.retries.cell(this.backend, reason));
+  }
+
+  /** Requests that failed here and were sent to the main backend, by the reason that they failed. */
+  shielded(reason: string): Cell {
+    return memoised(this.#shielded, reason, () => this.#families.shielded.cell(this.backend, reason));
+  }
+
+  /** Attempts that could have been sent again, were the retry budget not used up. */
+  retriesDenied(reason: string): Cell {
+    return memoised(this.#retriesDenied, reason, () =>
+      this.#families.retriesDenied.cell(this.backend, reason),
+    );
   }
 
   /** Attempts that failed, retried or not. */
@@ -134,6 +155,7 @@ export class TrafficMetrics {
   readonly bytesIn: Cell;
   /** Bytes of response bodies. */
   readonly bytesOut: Cell;
+  readonly unknownGroups: UnknownGroups;
   readonly #ledger: Ledger;
   readonly #families: TrafficFamilies;
   readonly #rows = new Map<string, Map<string, RowCells>>();
@@ -144,6 +166,7 @@ export class TrafficMetrics {
   constructor(ledger: Ledger) {
     this.#ledger = ledger;
     this.#families = declareFamilies(ledger);
+    this.unknownGroups = new UnknownGroups(ledger);
     const { clientConnections, clientConnectionsTotal, clientAborts, bytes } = this.#families;
     this.clientConnections = clientConnections.cell();
     this.clientConnectionsTotal = clientConnectionsTotal.cell();
@@ -176,7 +199,7 @@ export class TrafficMetrics {
     return memoised(this.#failures, reason, () => this.#families.failures.cell(reason));
   }
 
-  /** Requests that left the chosen backend because it had no healthy endpoint. */
+  /** Requests that left the chosen backend because it had no healthy endpoint. Take the cell once: this looks it up. */
   spills(from: string, to: string): Cell {
     return this.#families.spills.cell(from, to);
   }
@@ -241,6 +264,24 @@ function declareFamilies(ledger: Ledger) {
       'pointsman_retries_total',
       'Attempts sent again, by the reason that the one before failed.',
       ['backend', 'reason'],
+    ),
+    retriesDenied: ledger.counter(
+      'pointsman_retries_denied_total',
+      'Attempts not sent again because the retry budget was used up, by the reason that they failed.',
+      ['backend', 'reason'],
+    ),
+    shielded: ledger.counter(
+      'pointsman_shielded_total',
+      'Requests that failed on a canary and were sent to the main backend, by the canary and the reason.',
+      ['backend', 'reason'],
+    ),
+    queued: ledger.gauge('pointsman_requests_queued', 'Requests that wait for a connection now.', [
+      'backend',
+    ]),
+    panic: ledger.gauge(
+      'pointsman_backend_panic',
+      'Workers that use all endpoints of the backend, healthy or not, since too few are healthy.',
+      ['backend'],
     ),
     upstreamErrors: ledger.counter(
       'pointsman_upstream_errors_total',

@@ -4,6 +4,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import type { WorkerFacts } from '../admin/status.ts';
 import type { BackendEndpoints } from '../backends/endpoint.ts';
+import type { OutlierCause } from '../backends/outlier.ts';
 import type { Config, ListenAddress } from '../config/schema.ts';
 import type { EventLoopReading } from '../observe/event-loop.ts';
 import type { Logger } from '../observe/log.ts';
@@ -36,6 +37,7 @@ interface Slot {
 export interface ClusterGroupEdges {
   readonly log: Logger;
   readonly onEndpointFailure: (backend: string, address: string, port: number) => void;
+  readonly onOutlier: (backend: string, address: string, port: number, cause: OutlierCause) => void;
   readonly onRestart: () => void;
   readonly onWorkers: (online: number) => void;
 }
@@ -201,6 +203,9 @@ export class ClusterGroup implements ForwardingGroup {
       }
       case 'endpointFailure':
         this.#edges.onEndpointFailure(message.backend, message.address, message.port);
+        break;
+      case 'outlier':
+        this.#edges.onOutlier(message.backend, message.address, message.port, message.cause);
         break;
       case 'drained':
         slot.drained = true;

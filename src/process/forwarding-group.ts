@@ -2,6 +2,7 @@
 import type { WorkerFacts } from '../admin/status.ts';
 import type { BackendEndpoints } from '../backends/endpoint.ts';
 import type { Config, ListenAddress } from '../config/schema.ts';
+import type { ForwarderEdges } from '../forward/forwarder.ts';
 import type { Log } from '../observe/log.ts';
 import type { LedgerTotals } from '../observe/totals.ts';
 import { Forwarding } from './forwarding.ts';
@@ -24,16 +25,19 @@ export interface ForwardingGroup {
   destroy(): void;
 }
 
+/** What traffic tells of endpoints. */
+export type EndpointEdges = Pick<ForwarderEdges, 'onEndpointFailure' | 'onOutlier'>;
+
 /** Everything in the primary itself: one process, no channel in between. */
 export class InProcessGroup implements ForwardingGroup {
   readonly #log: Log;
-  readonly #onEndpointFailure: (backend: string, address: string, port: number) => void;
+  readonly #edges: EndpointEdges;
   #forwarding: Forwarding | undefined;
   #draining = false;
 
-  constructor(log: Log, onEndpointFailure: (backend: string, address: string, port: number) => void) {
+  constructor(log: Log, edges: EndpointEdges) {
     this.#log = log;
-    this.#onEndpointFailure = onEndpointFailure;
+    this.#edges = edges;
   }
 
   start(
@@ -47,7 +51,7 @@ export class InProcessGroup implements ForwardingGroup {
       worker: '0',
       ownsLog: false,
       log: this.#log,
-      onEndpointFailure: this.#onEndpointFailure,
+      ...this.#edges,
     });
     return this.#forwarding.listen(listen);
   }

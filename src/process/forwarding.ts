@@ -2,7 +2,7 @@
 import { performance } from 'node:perf_hooks';
 import type { BackendEndpoints } from '../backends/endpoint.ts';
 import type { Config, ListenAddress } from '../config/schema.ts';
-import { Forwarder } from '../forward/forwarder.ts';
+import { Forwarder, type ForwarderEdges } from '../forward/forwarder.ts';
 import { FullLane } from '../forward/full-lane.ts';
 import { AccessLog } from '../observe/access-log.ts';
 import { EventLoopMetrics, EventLoopMonitor, type EventLoopReading } from '../observe/event-loop.ts';
@@ -30,7 +30,8 @@ export interface ForwardingOptions {
   readonly log: Log;
   /** The log is this side's own, not the primary's: lines that it loses are counted here. */
   readonly ownsLog: boolean;
-  readonly onEndpointFailure: (backend: string, address: string, port: number) => void;
+  readonly onEndpointFailure: ForwarderEdges['onEndpointFailure'];
+  readonly onOutlier: ForwarderEdges['onOutlier'];
 }
 
 export class Forwarding {
@@ -69,6 +70,7 @@ export class Forwarding {
       now,
       random: Math.random,
       onEndpointFailure: options.onEndpointFailure,
+      onOutlier: options.onOutlier,
     });
     this.#forwarder.applyEndpoints(options.endpoints);
     this.#lane = new FullLane(this.#forwarder);

@@ -1,5 +1,6 @@
 /** What the primary and its workers say to each other over the cluster's channel (structured clone). */
 import type { BackendEndpoints } from '../backends/endpoint.ts';
+import type { OutlierCause } from '../backends/outlier.ts';
 import type { Config, ListenAddress } from '../config/schema.ts';
 import type { EventLoopReading } from '../observe/event-loop.ts';
 import type { LedgerTotals } from '../observe/totals.ts';
@@ -40,5 +41,12 @@ export type FromWorker =
       readonly backend: string;
       readonly address: string;
       readonly port: number;
+    }
+  | {
+      readonly type: 'outlier';
+      readonly backend: string;
+      readonly address: string;
+      readonly port: number;
+      readonly cause: OutlierCause;
     }
   | { readonly type: 'drained' };

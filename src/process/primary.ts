@@ -20,7 +20,7 @@ import { createLogger, type Log } from '../observe/log.ts';
 import { ProcessMetrics } from '../observe/process-metrics.ts';
 import { mergeTotals } from '../observe/totals.ts';
 import { ClusterGroup } from './cluster-group.ts';
-import { type ForwardingGroup, InProcessGroup } from './forwarding-group.ts';
+import { type EndpointEdges, type ForwardingGroup, InProcessGroup } from './forwarding-group.ts';
 import { within } from './within.ts';
 
 /** Longest the start, and each reload, waits for new backends to be resolved and checked once. */
@@ -111,15 +111,18 @@ class Primary {
         else if (event.type === 'change') this.#metrics.stateChanged(event.kind, event.backend, event.to);
       },
     });
-    const onEndpointFailure = (backend: string, address: string, port: number) =>
-      this.#supervisor.reportFailure(backend, address, port);
+    const endpointEdges: EndpointEdges = {
+      onEndpointFailure: (backend, address, port) => this.#supervisor.reportFailure(backend, address, port),
+      onOutlier: (backend, address, port, cause) =>
+        this.#supervisor.reportOutlier(backend, address, port, cause),
+    };
     const workers = config.workers === 'auto' ? os.availableParallelism() : config.workers;
     this.#group =
       workers === 1
-        ? new InProcessGroup(log, onEndpointFailure)
+        ? new InProcessGroup(log, endpointEdges)
         : new ClusterGroup(workers, {
             log: log.logger,
-            onEndpointFailure,
+            ...endpointEdges,
             onRestart: () => {
               this.#metrics.workerRestarts.value++;
             },

@@ -53,6 +53,7 @@ function start(message: Extract<ToWorker, { type: 'start' }>): void {
     ownsLog: true,
     log,
     onEndpointFailure: (backend, address, port) => send({ type: 'endpointFailure', backend, address, port }),
+    onOutlier: (backend, address, port, cause) => send({ type: 'outlier', backend, address, port, cause }),
   });
   forwarding.listen(listen).then(
     ({ host, port }) => send({ type: 'listening', host, port }),

@@ -127,7 +127,10 @@ suite('503', () => {
 
   test('no_endpoint when every check has failed', async () => {
     const gone = await startHttpUpstream('gone');
-    const own = await startPointsman(oneBackend(gone.url));
+    const own = await startPointsman({
+      backends: { main: { url: gone.url, panicThreshold: 0 } },
+      routes: [{ name: 'all', split: { main: 1 } }],
+    });
     await gone.close();
     await own.waitForHealth('main', 'down');
     await assertFailure('/', { status: 503, reason: 'no_endpoint', from: own });

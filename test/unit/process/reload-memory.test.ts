@@ -34,6 +34,7 @@ test('a reload leaves nothing of the table before behind', () => {
       destination: { write: () => {}, flush: () => Promise.resolve(true), flushSync: () => {}, dropped: 0 },
     }),
     onEndpointFailure: () => {},
+    onOutlier: () => {},
   });
   const reload = (times: number) => {
     for (let i = 0; i < times; i++) forwarding.applyConfig(configWith(i % 50), endpoints);
