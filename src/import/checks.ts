@@ -24,19 +24,14 @@ export function readCheck(proxy: ProxySection, report: Report): HealthInput {
   }
   report.translated(option);
   const check: HealthInput = { path: '/', method: 'OPTIONS' };
-  readHttpchk(check, proxy, option, report);
+  readHttpchk(check, option, report);
   for (const rule of rules) readRule(check, rule, report);
   return check;
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-function readHttpchk(
-  check: Mutable<HealthInput>,
-  proxy: ProxySection,
-  option: ProxySection['own'][number],
-  report: Report,
-): void {
+function readHttpchk(check: Mutable<HealthInput>, option: ProxySection['own'][number], report: Report): void {
   const [, , first, second, third, fourth] = textsOf(option);
   if (first === undefined) return;
   if (second === undefined) setPath(check, first, option, report);
@@ -51,7 +46,6 @@ function readHttpchk(
     const colon = line.indexOf(':');
     if (colon > 0) setField(check, line.slice(0, colon).trim(), line.slice(colon + 1).trim(), option, report);
   }
-  if (proxy.name === '') report.translated(option);
 }
 
 function setMethod(

@@ -134,7 +134,7 @@ export class Acls {
     for (let at = 0; at < words.length; at++) {
       const word = words[at]!;
       let { text } = word;
-      if (text === 'or' || text === '||') {
+      if (/^(or|\|\|)$/i.test(text)) {
         alternatives.push([]);
         continue;
       }
@@ -174,11 +174,9 @@ export class Acls {
     }
     const advice = /^and$|^&&$/i.test(name.text)
       ? '; conditions side by side must all hold, without a word between them'
-      : /^or$/i.test(name.text)
-        ? '; write or, in small letters'
-        : name.text.startsWith('{')
-          ? '; put blanks around { and }'
-          : suggestion(name.text, this.#acls.keys(), 'ACLs');
+      : name.text.startsWith('{')
+        ? '; put blanks around { and }'
+        : suggestion(name.text, this.#acls.keys(), 'ACLs');
     this.#verdicts.refuse(statement, name.column, `no such ACL : '${name.text}'${advice}`);
     return [];
   }

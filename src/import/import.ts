@@ -1,21 +1,23 @@
 /** haproxy.cfg → a configuration, a report on every line, and what HAProxy itself would refuse. Pure. */
-import path from 'node:path';
 import type { ConfigInput } from '../config/schema.ts';
-import { Backends, type BuiltBackend } from './backends.ts';
-import type { HealthInput } from './checks.ts';
+import { Backends } from './backends.ts';
+import { commentsOf, printable } from './comments.ts';
 import type { Acls } from './conditions.ts';
 import { NOWHERE, type RuleContext, readAcls, readSteps, routingFrontends } from './frontends.ts';
+import { fieldsOf, groupHeaderOf } from './group-header.ts';
 import { HeaderEdits, readHeaderEdits } from './header-edits.ts';
+import { healthParts } from './health-parts.ts';
 import { accountGlobal, accountProxy, accountSection } from './leftovers.ts';
 import { readListeners } from './listeners.ts';
-import { configName, freeName } from './names.ts';
+import { configName } from './names.ts';
 import { readPersistence } from './persistence.ts';
+import { definedPins, pinsOf } from './pins.ts';
 import { type Proxies, type ProxySection, readProxies } from './proxies.ts';
 import { Report, type ReportLine } from './report.ts';
 import { readResolvers } from './resolvers.ts';
-import { type BackendPlan, type BuiltRoute, buildRoutes, groupValues } from './routes.ts';
-import { type Row, rowsOf } from './rows.ts';
-import { parseFiles, type Section, type SourceFile, type Statement } from './sections.ts';
+import { type BackendPlan, type BuiltRoute, buildRoutes } from './routes.ts';
+import { rowsOf } from './rows.ts';
+import { parseFiles, type Section, type SourceFile } from './sections.ts';
 import { readServers } from './servers.ts';
 import { readSettings } from './settings.ts';
 import { readTimeouts, routeTimeouts, timeoutsOf } from './timeouts.ts';
@@ -301,146 +303,3 @@ class Importer {
 }
 
 const UNUSED = 'no server of the imported backends uses it';
-
-/** The field that most tests of single values in any case look at: the one that groups come in. */
-function groupHeaderOf(rows: readonly Row[]): string | undefined {
-  const counts = new Map<string, { name: string; count: number }>();
-  for (const { condition } of rows) {
-    for (const { atom } of condition.flat()) {
-      if (
-        atom.kind !== 'headers' ||
-        groupValues(atom, atom.name) === undefined ||
-        STANDARD.has(atom.name.toLowerCase())
-      )
-        continue;
-      const known = counts.get(atom.name.toLowerCase());
-      counts.set(atom.name.toLowerCase(), { name: known?.name ?? atom.name, count: (known?.count ?? 0) + 1 });
-    }
-  }
-  return [...counts.values()].sort((a, b) => b.count - a.count)[0]?.name;
-}
-
-/** Fields of HTTP itself, which carry no group. */
-const STANDARD: ReadonlySet<string> = new Set([
-  'accept',
-  'accept-encoding',
-  'accept-language',
-  'authorization',
-  'cache-control',
-  'connection',
-  'content-length',
-  'content-type',
-  'cookie',
-  'expect',
-  'forwarded',
-  'host',
-  'keep-alive',
-  'origin',
-  'proxy-authorization',
-  'proxy-connection',
-  'referer',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-  'user-agent',
-  'via',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-proto',
-  'x-request-id',
-]);
-
-function fieldsOf(rows: readonly Row[]): ReadonlySet<string> {
-  const names = rows.flatMap(({ condition }) =>
-    condition.flat().flatMap(({ atom }) => {
-      if (atom.kind === 'headers') return [atom.name.toLowerCase()];
-      if (atom.kind === 'cookies') return ['cookie'];
-      return atom.kind === 'host' ? ['host'] : [];
-    }),
-  );
-  return new Set(names);
-}
-
-function pinsOf(plans: ReadonlyMap<string, BackendPlan>): {
-  names: ReadonlyMap<string, string>;
-  inputs: ReadonlyMap<string, NonNullable<BackendPlan['persistence']['pin']>>;
-} {
-  const names = new Map<string, string>();
-  const inputs = new Map<string, NonNullable<BackendPlan['persistence']['pin']>>();
-  for (const [backend, { persistence }] of plans) {
-    if (persistence.pin === undefined) continue;
-    const name = freeName(backend, (other) => inputs.has(other));
-    names.set(backend, name);
-    inputs.set(name, persistence.pin);
-  }
-  return { names, inputs };
-}
-
-function definedPins(
-  inputs: ReadonlyMap<string, NonNullable<BackendPlan['persistence']['pin']>>,
-  used: ReadonlySet<string | undefined>,
-): Pick<ConfigInput, 'pins'> {
-  const pins = [...inputs].filter(([name]) => used.has(name));
-  return pins.length === 0 ? {} : { pins: Object.fromEntries(pins) };
-}
-
-/** What all checked backends have in common goes to `health`, the rest to each. */
-function healthParts(built: readonly (readonly [string, BuiltBackend])[]): {
-  common: HealthInput;
-  own: ReadonlyMap<string, HealthInput>;
-} {
-  const checked = built.filter(([, { health }]) => health.enabled !== false);
-  const own = new Map<string, HealthInput>();
-  const [first, ...rest] = checked;
-  if (first === undefined) return { common: { enabled: false }, own };
-  const common = Object.fromEntries(
-    Object.entries(first[1].health).filter(([key, value]) =>
-      rest.every(
-        ([, { health }]) => JSON.stringify(health[key as keyof HealthInput]) === JSON.stringify(value),
-      ),
-    ),
-  );
-  for (const [name, { health }] of built) {
-    const different =
-      health.enabled === false
-        ? health
-        : Object.fromEntries(Object.entries(health).filter(([key]) => !Object.hasOwn(common, key)));
-    if (Object.keys(different).length > 0) own.set(name, different);
-  }
-  return { common, own };
-}
-
-function commentsOf(
-  routes: readonly BuiltRoute[],
-  backends: ReadonlyMap<string, BuiltBackend>,
-  groupHeader: string | undefined,
-): ReadonlyMap<string, string> {
-  const comments = new Map<string, string>();
-  for (const [index, { statements }] of routes.entries())
-    comments.set(`routes.${index}`, placesOf(statements));
-  for (const [name, { statements }] of backends) {
-    comments.set(
-      `backends.${name}`,
-      statements.length === 0 ? 'HAProxy answers 503 here' : placesOf(statements),
-    );
-  }
-  if (groupHeader !== undefined) comments.set('groupHeader', 'the field that the rules look at most');
-  return comments;
-}
-
-/** `haproxy.cfg:12, 14-16` */
-function placesOf(statements: readonly Statement[]): string {
-  const byFile = new Map<string, number[]>();
-  for (const { file, line } of statements) byFile.set(file, [...(byFile.get(file) ?? []), line]);
-  return [...byFile]
-    .map(
-      ([file, lines]) =>
-        `${printable(path.basename(file))}:${[...new Set(lines)].sort((a, b) => a - b).join(', ')}`,
-    )
-    .join('; ');
-}
-
-function printable(text: string): string {
-  return text.replace(/[^\x20-\x7e]/g, '?');
-}

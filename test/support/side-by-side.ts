@@ -1,6 +1,6 @@
 /** HAProxy and Pointsman before the same upstreams, one on a configuration and the other on what it is imported to. */
 
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { Agent, createServer, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
@@ -48,14 +48,18 @@ export function importFile(file: string, text = readFileSync(file, 'utf8')): Imp
     files: [{ name: path.basename(file), text }],
     defines: new Map(),
     environment: {},
-    readLines: (name) =>
-      readFileSync(path.join(path.dirname(file), name), 'utf8')
-        .split(/\r?\n/)
-        .map((line) => line.trimStart())
-        .filter((line) => line !== '' && !line.startsWith('#')),
+    readLines: (name) => patternLines(path.join(path.dirname(file), name)),
     service: undefined,
     frontend: undefined,
   });
+}
+
+function patternLines(file: string): string[] | undefined {
+  if (!existsSync(file)) return undefined;
+  return readFileSync(file, 'utf8')
+    .split(/\r?\n/)
+    .map((line) => line.trimStart())
+    .filter((line) => line !== '' && !line.startsWith('#'));
 }
 
 /** @param frontend name of the frontend or listen that routes */
