@@ -1,5 +1,6 @@
 /** What became of every line: each statement is accounted for once, by the worst that any part of it met. */
 import type { Statement } from './sections.ts';
+import { printable } from './verdict.ts';
 
 export type Fate = 'translated' | 'approximated' | 'not supported';
 
@@ -70,11 +71,4 @@ export function formatReport(
   const count = (fate: Fate) => lines.filter((line) => line.fate === fate).length;
   const summary = `${lines.length} lines: ${count('translated')} translated, ${count('approximated')} approximated, ${count('not supported')} not supported\n`;
   return text.join('') + summary;
-}
-
-/** A terminal must not obey what a file holds. */
-function printable(text: string): string {
-  return text.replace(/[^\x20-\x7e\u00a0-\uffff]/g, (char) => {
-    return `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`;
-  });
 }

@@ -33,5 +33,12 @@ export class Verdicts {
 }
 
 export function formatVerdict({ file, line, column, message }: Verdict): string {
-  return `${file}:${line}:${column}: ${message}`;
+  return printable(`${file}:${line}:${column}: ${message}`);
+}
+
+/** A terminal must not obey what a file holds. */
+export function printable(text: string): string {
+  return text.replace(/[^\x20-\x7e\u00a0-\uffff]/g, (char) => {
+    return `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`;
+  });
 }
