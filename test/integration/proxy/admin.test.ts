@@ -223,10 +223,10 @@ suite('status', () => {
     await own.waitForHealth('main', 'down');
     await send(own.trafficPort);
     const status = await own.status();
-    assert.deepEqual(status.failures, { no_endpoint: 1 });
+    assert.deepEqual(status.failures, { connect_failed: 1 });
     const [backend] = status.backends;
     assert.equal(backend!.usableEndpoints, 0);
-    assert.equal(backend!.errors, 1);
+    assert.equal(backend!.errors, 2);
     assert.match(backend!.endpoints[0]!.reason, /refused/);
     assert.ok(backend!.endpoints[0]!.checks.some(({ ok }) => !ok));
   });

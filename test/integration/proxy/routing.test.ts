@@ -314,7 +314,10 @@ suite('a backend without a healthy endpoint', () => {
     await own.waitForHealth('internal', 'down');
     const answer = await send(own.trafficPort, { headers: ['X-Traffic-Group', 'INTERNAL'] });
     assert.equal(answer.status, 503);
-    assert.equal(answer.failure().reason, 'no_endpoint');
+    // What checks found down is tried all the same, since there is nothing else.
+    assert.equal(answer.failure().reason, 'connect_failed');
+    assert.equal((await own.accessLine(answer.requestId))['panic'], true);
+    assert.equal(production.requests.length, 0);
   });
 
   test('a weight of 0 takes nothing', async () => {

@@ -301,7 +301,10 @@ suite('an upstream that does not upgrade', () => {
     const answer = await exchange(own.trafficPort, upgradeRequest());
     assert.equal(answer.status, 503);
     assert.equal((answer.json() as { error: { reason: string } }).error.reason, 'connect_failed');
-    const checked = await startPointsman(oneBackend(gone.url));
+    const checked = await startPointsman({
+      backends: { main: { url: gone.url, panicThreshold: 0 } },
+      routes: [{ name: 'all', split: { main: 1 } }],
+    });
     const unhealthy = await exchange(checked.trafficPort, upgradeRequest());
     assert.equal(unhealthy.status, 503);
     assert.equal((unhealthy.json() as { error: { reason: string } }).error.reason, 'no_endpoint');
