@@ -45,26 +45,35 @@ export function stepOf(choice: Choice, target: Target, statement: Statement): St
  * @returns undefined when there would be too many rows
  */
 export function rowsOf(steps: readonly Step[], last: Step): readonly Row[] | undefined {
-  const rows = rowsFrom([...steps, last], 0, []);
+  const rows = rowsFrom([...steps, last], 0, [], []);
   return rows === undefined ? undefined : united(rows);
 }
 
-function rowsFrom(steps: readonly Step[], from: number, under: Term): Row[] | undefined {
+/** @param gone what earlier rows have taken whole */
+function rowsFrom(
+  steps: readonly Step[],
+  from: number,
+  under: Term,
+  gone: readonly Term[],
+): Row[] | undefined {
   const rows: Row[] = [];
+  const taken = [...gone];
   for (let i = from; i < steps.length; i++) {
     const step = steps[i]!;
     const term = conjunction(under, step.term);
     if (term === undefined || step.chance.n === 0n) continue;
+    if (taken.some((earlier) => implies(term, earlier))) continue;
     if (isCertain(step))
       rows.push({ condition: [term], shares: [whole(step.target)], statements: [step.statement] });
     else {
-      const rest = rowsFrom(steps, i + 1, term);
+      const rest = rowsFrom(steps, i + 1, term, taken);
       if (rest === undefined) return undefined;
       for (const row of rest) {
         const statements = [step.statement, ...row.statements];
         rows.push({ condition: row.condition, shares: mixed(step, row.shares), statements });
       }
     }
+    taken.push(term);
     if (rows.length > MAX_ROWS) return undefined;
     if (implies(under, step.term)) break;
   }
