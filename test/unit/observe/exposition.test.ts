@@ -43,10 +43,13 @@ test('every metric of the data path and of the primary is exposed in valid text'
   traffic.rowCells('free', 'canary').record('GET', 200, 12, 10);
   traffic.backendCells('canary').retries('reset').value++;
   traffic.backendCells('canary').errors('reset').value++;
+  traffic.backendCells('canary').retriesDenied('reset').value++;
+  traffic.backendCells('canary').shielded('reset').value++;
   traffic.endpointCells('canary', '10.0.0.1:80').requests.value++;
   traffic.failures('no_endpoint').value++;
   traffic.spills('canary', 'production').value++;
   traffic.pins('user', 'hash').value++;
+  traffic.pinStoreState('open').value = 1;
   traffic.unknownGroups.count('enterprise-eu');
   primary.configLoaded('abc', 1_700_000_000_000, false);
   primary.healthCheck('canary', true);
