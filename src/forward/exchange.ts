@@ -330,6 +330,8 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
     if (answer !== undefined && isShielded(this.#live!, this.#index)) {
       const next = this.#planRetry(answer);
       if (next !== undefined) {
+        upstream.cells.errors(answer).value++;
+        this.#endpoint!.cells.errors.value++;
         this.#switchTo(next, answer, status);
         return;
       }
