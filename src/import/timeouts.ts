@@ -117,6 +117,8 @@ export function routeTimeouts(
 
 function mostCommon(values: readonly (number | undefined)[]): number | undefined {
   const counts = new Map<number, number>();
-  for (const value of values) if (value !== undefined) counts.set(value, (counts.get(value) ?? 0) + 1);
+  // Between equals that of the last row, where most requests go.
+  for (const value of [...values].reverse())
+    if (value !== undefined) counts.set(value, (counts.get(value) ?? 0) + 1);
   return [...counts].sort(([, a], [, b]) => b - a)[0]?.[0];
 }
