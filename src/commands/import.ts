@@ -78,15 +78,18 @@ export function importCommand(args: readonly string[], io: CommandIo): Promise<n
   for (const note of result.notes) io.stderr(`note: ${note}\n`);
   io.stdout(result.yaml);
   const missing = result.report.some(({ fate }) => fate === 'not supported');
-  warnOfFaults(result.yaml, io);
-  return Promise.resolve(missing && !values.force ? 1 : 0);
+  const good = isLoadable(result.yaml, io);
+  return Promise.resolve((missing || !good) && !values.force ? 1 : 0);
 }
 
-/** What the loader would say of the result: that variables have to be set, or that names are not possible. */
-function warnOfFaults(yaml: string, io: CommandIo): void {
-  const { config, problems } = parseConfig(yaml, { file: 'standard output', environment: io.environment });
-  if (config !== undefined) return;
+/** Says what the loader would refuse. That a secret is not in this environment is no fault of the file. */
+function isLoadable(yaml: string, io: CommandIo): boolean {
+  const file = 'standard output';
+  const { config, problems } = parseConfig(yaml, { file, environment: io.environment });
+  if (config !== undefined) return true;
   for (const problem of problems) io.stderr(`note: ${formatProblem(problem)}\n`);
+  const environment = { ...io.environment, POINTSMAN_COOKIE_KEY: 'sixteen characters' };
+  return parseConfig(yaml, { file, environment }).config !== undefined;
 }
 
 function readDefine(text: string): [string, string] {
