@@ -33,7 +33,10 @@ export interface PoolEvents {
 
 /** Somebody who waits for a connection. */
 export interface Waiter {
-  onConnection(connection: UpstreamConnection): void;
+  /** It makes the connection itself, and waits only to be allowed to: then it gets no connection. */
+  readonly connectsItself: boolean;
+  /** Its turn has come; what it gets, it gives back by `release`, or `unreserve` when it connects itself. */
+  onConnection(connection: UpstreamConnection | undefined): void;
   /** The endpoint went out of service: wait no longer for this one. */
   onDismissed(): void;
 }
@@ -151,9 +154,27 @@ export class EndpointPool {
     if (this.full) return undefined;
     this.#leased++;
     const idle = fresh ? undefined : this.#idle.pop();
+    if (idle === undefined) this.#makeRoom();
     const connection = idle ?? this.#cold.pop() ?? new UpstreamConnection(this, this.options);
     connection.leased = true;
     return connection;
+  }
+
+  /**
+   * Counts a connection that somebody else makes against the limit; `unreserve` when it is closed.
+   *
+   * @returns false at the limit: then `enqueue`
+   */
+  reserve(): boolean {
+    if (this.full) return false;
+    this.#leased++;
+    this.#makeRoom();
+    return true;
+  }
+
+  unreserve(): void {
+    this.#leased--;
+    this.#serveWaiting();
   }
 
   /** @returns false when too many wait already */
@@ -229,12 +250,21 @@ export class EndpointPool {
     else connection.destroy();
   }
 
+  /** One that lies idle counts for the upstream's limit as well: it goes where a new one needs its place. */
+  #makeRoom(): void {
+    const { maxConnections } = this.options;
+    if (maxConnections > 0 && this.#leased + this.#idle.length > maxConnections) this.#idle.shift()?.close();
+  }
+
   #serveWaiting(): void {
-    if (this.#waiting.size === 0) return;
-    const connection = this.acquire();
-    if (connection === undefined) return;
+    if (this.#waiting.size === 0 || this.full) return;
     const [waiter] = this.#waiting;
     this.withdraw(waiter!);
-    waiter!.onConnection(connection);
+    if (waiter!.connectsItself) {
+      this.reserve();
+      waiter!.onConnection(undefined);
+    } else {
+      waiter!.onConnection(this.acquire());
+    }
   }
 }

@@ -73,6 +73,7 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
   readonly #expectsContinue: boolean;
   readonly #startedAt: number;
 
+  readonly connectsItself = false;
   deadline = Number.POSITIVE_INFINITY;
   nextTimed: Timed | undefined = undefined;
   previousTimed: Timed | undefined = undefined;
@@ -254,7 +255,8 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
   }
 
   /** A connection is ours: at once, or after waiting for it. */
-  onConnection(connection: UpstreamConnection): void {
+  onConnection(connection: UpstreamConnection | undefined): void {
+    if (connection === undefined) return;
     // Nothing has passed since the start in the common case, which saves a look at the clock.
     const waited = this.#phase === 'queued' || this.#retries > 0;
     const now = waited ? this.#forwarder.edges.now() : this.#startedAt;

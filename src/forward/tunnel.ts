@@ -17,6 +17,7 @@ import { type Decision, decide } from '../routing/decide.ts';
 import { describeRequest, reached, startRecord } from './access-record.ts';
 import type { Timed } from './deadlines.ts';
 import type { Endpoint } from './endpoint.ts';
+import type { Waiter } from './endpoint-pool.ts';
 import type { Forwarder, LiveRoute, Snapshot } from './forwarder.ts';
 import { requestHeaders, ruleContext } from './header-rules.ts';
 import { liveRouteOf } from './live-route.ts';
@@ -27,7 +28,7 @@ import { FAILURES, type FailureReason } from './reasons.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
 import { buildResponseHead } from './response-head.ts';
 import { failureOf } from './retry.ts';
-import { isShielded } from './retry-plan.ts';
+import { isShielded, otherBackend } from './retry-plan.ts';
 
 /** How long the rest of what a client sends is read after an answer, before the connection ends. */
 const LINGER_MS = 500;
@@ -88,7 +89,7 @@ export class Tunnels {
   }
 }
 
-class Tunnel implements Timed {
+class Tunnel implements Timed, Waiter {
   readonly #forwarder: Forwarder;
   readonly #proxy: ProxyServer;
   readonly #snapshot: Snapshot;
@@ -101,6 +102,7 @@ class Tunnel implements Timed {
   readonly #startedAt: number;
   readonly #tried: Endpoint[] = [];
 
+  readonly connectsItself = true;
   deadline = Number.POSITIVE_INFINITY;
   nextTimed: Timed | undefined = undefined;
   previousTimed: Timed | undefined = undefined;
@@ -120,6 +122,9 @@ class Tunnel implements Timed {
   #denied = false;
   /** Index in the split of the canary whose failure the main backend makes good. */
   #shieldedFrom = -1;
+  /** Since when it waits for a connection that the endpoint's limit allows; -1: it does not. */
+  #queuedAt = -1;
+  #queueMs = 0;
   #connectMs = -1;
   #responseMs = -1;
   #dispatchedAt = -1;
@@ -209,20 +214,61 @@ class Tunnel implements Timed {
       if (decision.wanted !== decision.index) {
         this.#live!.spillCells(decision.wanted, decision.index).value++;
       }
-      const endpoint = this.#forwarder.selectEndpoint(this.#live!, decision.index, this.#tried);
-      if (endpoint === undefined) this.#fail('no_endpoint');
-      else this.#connect(decision.index, endpoint);
+      this.#attempt(decision.index);
     }
   }
 
-  #connect(index: number, endpoint: Endpoint): void {
+  #attempt(index: number): void {
+    const endpoint = this.#forwarder.selectEndpoint(this.#live!, index, this.#tried);
+    if (endpoint === undefined) this.#fail('no_endpoint');
+    else this.#attemptOn(index, endpoint);
+  }
+
+  #attemptOn(index: number, endpoint: Endpoint): void {
     this.#index = index;
     this.#endpoint = endpoint;
+    if (endpoint.pool.reserve()) {
+      this.#connect(endpoint);
+    } else if (endpoint.pool.enqueue(this)) {
+      this.#queuedAt = this.#forwarder.edges.now();
+      this.deadline = this.#queuedAt + this.#snapshot.policy.queueTimeout;
+    } else {
+      this.#fail('queue_full');
+    }
+  }
+
+  /** Its turn has come. */
+  onConnection(): void {
+    this.#endQueue();
+    this.#connect(this.#endpoint!);
+  }
+
+  /** What it waited for went out of service. */
+  onDismissed(): void {
+    const until = this.deadline;
+    this.#endQueue();
+    const live = this.#live!;
+    const index = otherBackend(live, this.#index, mustStay(live, this.#user), this.#forwarder.edges.random());
+    if (index === -1) this.#fail('no_endpoint');
+    else this.#attempt(index);
+    // It has waited for a while already.
+    if (this.#queuedAt !== -1) this.deadline = until;
+  }
+
+  #endQueue(): void {
+    this.#queueMs += this.#forwarder.edges.now() - this.#queuedAt;
+    this.#queuedAt = -1;
+    this.deadline = Number.POSITIVE_INFINITY;
+  }
+
+  /** A place among the endpoint's connections is ours. */
+  #connect(endpoint: Endpoint): void {
     endpoint.cells.requests.value++;
     const { timeouts } = this.#snapshot.table.config;
     const startedAt = this.#forwarder.edges.now();
     const { scheme, address, port, serverName } = endpoint;
     const socket = connectEndpoint({ scheme, address, port, serverName });
+    socket.once('close', () => endpoint.pool.unreserve());
     this.#upstream = socket;
     const timer = setTimeout(() => socket.destroy(new Error('timed out')), timeouts.connect);
     const onError = (error: Error) => {
@@ -287,7 +333,7 @@ class Tunnel implements Timed {
       const elapsed = this.#forwarder.edges.now() - this.#startedAt;
       live.cells[index]!.record('GET', FAILURES[reason].status, elapsed, -1);
     }
-    this.#connect(plan.index, plan.endpoint);
+    this.#attemptOn(plan.index, plan.endpoint);
   }
 
   /** @param local the fault is on this side */
@@ -429,6 +475,10 @@ class Tunnel implements Timed {
       this.destroy();
       return;
     }
+    if (this.#queuedAt !== -1) {
+      this.#fail('queue_timeout');
+      return;
+    }
     this.#noteFailure('response_timeout', false);
     this.#fail('response_timeout');
   }
@@ -441,6 +491,7 @@ class Tunnel implements Timed {
   #fail(reason: FailureReason, detail?: string): void {
     if (this.#ended || this.#reason !== undefined) return;
     this.#reason = reason;
+    this.#leaveQueue();
     const { metrics } = this.#forwarder.edges;
     metrics.failures(reason).value++;
     if (this.#status === 0) {
@@ -457,10 +508,17 @@ class Tunnel implements Timed {
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#leaveQueue();
     this.#upstream?.destroy();
     this.#forwarder.deadlines.remove(this);
     this.#record();
     this.#onEnd();
+  }
+
+  #leaveQueue(): void {
+    if (this.#queuedAt === -1) return;
+    this.#endpoint!.pool.withdraw(this);
+    this.#endQueue();
   }
 
   #record(): void {
@@ -484,7 +542,7 @@ class Tunnel implements Timed {
     record.status = aborted ? undefined : this.#status;
     record.bytesIn = this.#client.bytesRead;
     record.bytesOut = this.#client.bytesWritten;
-    record.queueMs = 0;
+    record.queueMs = this.#queueMs;
     record.connectMs = reached(this.#connectMs);
     record.responseMs = reached(this.#responseMs);
     record.totalMs = total;

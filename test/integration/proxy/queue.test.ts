@@ -8,6 +8,7 @@ import { type HttpUpstream, startHttpUpstream } from '../../support/http-upstrea
 import { startPointsman, type TestConfig } from '../../support/pointsman-process.ts';
 import { inParallel, send } from '../../support/request.ts';
 import { waitFor } from '../../support/wait-for.ts';
+import { openWebSocket, startWebSocketUpstream } from '../../support/websocket-upstream.ts';
 
 const agent = new Agent({ keepAlive: true });
 cleanUp(() => agent.destroy());
@@ -94,5 +95,49 @@ suite('an endpoint at its limit of connections', () => {
     await held;
     assert.equal((await send(proxy.trafficPort)).status, 200);
     assert.ok(!upstream.requests.some(({ url }) => url === '/gone'));
+  });
+});
+
+suite('WebSockets count as connections of their endpoint', () => {
+  const config = (url: string, queue: string): TestConfig => ({
+    backends: { main: { url, maxConnections: 1 } },
+    routes: [{ name: 'all', split: { main: 1 } }],
+    health: { enabled: false },
+    timeouts: { queue },
+  });
+
+  test('what comes beyond the limit waits until one is closed, in the order it came', async () => {
+    const upstream = await startWebSocketUpstream('only');
+    const proxy = await startPointsman(config(upstream.url, '10s'));
+    const queued = (count: number) =>
+      proxy.waitFor(
+        `${count} to wait`,
+        async () => (await proxy.metric('pointsman_requests_queued')) === count,
+      );
+    const first = await openWebSocket(proxy.trafficPort);
+    const second = openWebSocket(proxy.trafficPort);
+    await queued(1);
+    const plain = send(proxy.trafficPort, { agent });
+    await queued(2);
+    first.close();
+    const opened = await second;
+    await queued(1);
+    assert.equal(upstream.upgrades.length, 2);
+    opened.close();
+    assert.equal((await plain).status, 200);
+    await queued(0);
+  });
+
+  test('one that has waited for too long is answered 503, one that leaves is forgotten', async () => {
+    const upstream = await startWebSocketUpstream('only');
+    const proxy = await startPointsman(config(upstream.url, '300ms'));
+    const first = await openWebSocket(proxy.trafficPort);
+    await assert.rejects(openWebSocket(proxy.trafficPort), /503/);
+    assert.equal(await proxy.metric('pointsman_failures_total', { reason: 'queue_timeout' }), 1);
+    assert.equal(await proxy.metric('pointsman_requests_queued'), 0);
+    first.close();
+    await proxy.waitFor('it to be closed', async () => (await proxy.metric('pointsman_tunnels')) === 0);
+    (await openWebSocket(proxy.trafficPort)).close();
+    assert.equal(upstream.upgrades.length, 2);
   });
 });
