@@ -221,7 +221,7 @@ export const backend = z.strictObject({
     .max(100)
     .default(50)
     .describe(
-      'Below this percentage of healthy endpoints the main backend of a split uses all of them. 0: never.',
+      'Below this percentage of healthy endpoints the main backend of a split uses all of them, and tries them when nothing in the split is available. 0: never.',
     ),
   slowStart: duration({ min: 0, max: 3_600_000 })
     .prefault('0ms')
@@ -231,7 +231,9 @@ export const backend = z.strictObject({
     .min(0)
     .max(1_000_000)
     .default(0)
-    .describe('Most connections to one endpoint, per worker; further requests wait. 0: no limit.'),
+    .describe(
+      'Most connections to one endpoint, WebSockets included, per worker; further requests wait. 0: no limit.',
+    ),
   maxPending: z
     .int()
     .min(0)

@@ -51,7 +51,12 @@ export const limits = z.strictObject({
 });
 
 export const retries = z.strictObject({
-  attempts: z.int().min(0).max(10).default(2).describe('Most retries of one request.'),
+  attempts: z
+    .int()
+    .min(0)
+    .max(10)
+    .default(2)
+    .describe('Most retries of one request, that of a shield included.'),
   bufferSize: size({ max: 16 * 1024 ** 2 })
     .prefault('64KiB')
     .describe('Largest request body kept so that an idempotent request can be sent again.'),
