@@ -13,6 +13,7 @@ import type { AccessRecord, Termination } from '../observe/access-log.ts';
 import { identifyUser } from '../pinning/identity.ts';
 import { type Decision, decide } from '../routing/decide.ts';
 import { describeRequest, reached, startRecord } from './access-record.ts';
+import { recordFailure, recordRetry } from './attempt-record.ts';
 import { ClientResponse, type EndKind } from './client-response.ts';
 import type { Timed } from './deadlines.ts';
 import type { Endpoint } from './endpoint.ts';
@@ -429,15 +430,15 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
 
   /** @param local the fault is on this side */
   #noteFailure(reason: FailureReason, local: boolean): void {
-    const endpoint = this.#endpoint!;
-    const upstream = this.#live!.upstreams[this.#index]!;
-    upstream.cells.errors(reason).value++;
-    endpoint.cells.errors.value++;
-    if (local || reason === 'bad_response' || reason === 'bad_request') return;
-    // A connection that lay idle may end in the very moment it is used again: nobody's fault.
-    if (this.#reused && reason === 'upstream_reset') return;
-    if (this.#responseBegun) upstream.onBroken(endpoint);
-    else upstream.onNoAnswer(endpoint);
+    recordFailure(
+      this.#live!,
+      this.#index,
+      this.#endpoint!,
+      reason,
+      local,
+      this.#reused,
+      this.#responseBegun,
+    );
   }
 
   // ---- retries ----
@@ -481,19 +482,14 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
 
   #noteRetry(next: Retry, failure: AttemptFailure, status: number): void {
     const live = this.#live!;
-    const { cells } = live.upstreams[this.#index]!;
-    cells.retries(failure).value++;
-    this.#retries++;
-    if (next.endpoint !== this.#endpoint) {
-      this.#redispatched = true;
-      cells.redispatches.value++;
-    }
-    if (next.index === this.#index || !isShielded(live, this.#index)) return;
-    // Nobody sees the failure, but whoever judges the canary must: it counts as its answer all the same.
-    this.#shieldedFrom = this.#index;
-    cells.shielded(failure).value++;
+    const endpoint = this.#endpoint!;
     const elapsed = this.#forwarder.edges.now() - this.#startedAt;
-    live.cells[this.#index]!.record(this.#head.facts.method, status, elapsed, -1);
+    const { method } = this.#head.facts;
+    this.#retries++;
+    if (next.endpoint !== endpoint) this.#redispatched = true;
+    if (recordRetry(live, this.#index, endpoint, next, failure, status, method, elapsed)) {
+      this.#shieldedFrom = this.#index;
+    }
   }
 
   /** The connection of the attempt before is let go of. */

@@ -15,6 +15,7 @@ import { isLocalShortage } from '../backends/socket-error.ts';
 import { identifyUser } from '../pinning/identity.ts';
 import { type Decision, decide } from '../routing/decide.ts';
 import { describeRequest, reached, startRecord } from './access-record.ts';
+import { recordFailure, recordRetry } from './attempt-record.ts';
 import type { Timed } from './deadlines.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Waiter } from './endpoint-pool.ts';
@@ -28,7 +29,7 @@ import { FAILURES, type FailureReason } from './reasons.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
 import { buildResponseHead } from './response-head.ts';
 import { failureOf } from './retry.ts';
-import { isShielded, otherBackend } from './retry-plan.ts';
+import { otherBackend } from './retry-plan.ts';
 
 /** How long the rest of what a client sends is read after an answer, before the connection ends. */
 const LINGER_MS = 500;
@@ -322,27 +323,16 @@ class Tunnel implements Timed, Waiter {
       return;
     }
     this.#retries++;
-    cells.retries(reason).value++;
-    if (plan.endpoint !== endpoint) {
-      this.#redispatched = true;
-      cells.redispatches.value++;
-    }
-    if (plan.index !== index && isShielded(live, index)) {
-      this.#shieldedFrom = index;
-      cells.shielded(reason).value++;
-      const elapsed = this.#forwarder.edges.now() - this.#startedAt;
-      live.cells[index]!.record('GET', FAILURES[reason].status, elapsed, -1);
-    }
+    if (plan.endpoint !== endpoint) this.#redispatched = true;
+    const { status } = FAILURES[reason];
+    const elapsed = this.#forwarder.edges.now() - this.#startedAt;
+    if (recordRetry(live, index, endpoint, plan, reason, status, 'GET', elapsed)) this.#shieldedFrom = index;
     this.#attemptOn(plan.index, plan.endpoint);
   }
 
   /** @param local the fault is on this side */
   #noteFailure(reason: FailureReason, local: boolean): void {
-    const endpoint = this.#endpoint!;
-    const upstream = this.#live!.upstreams[this.#index]!;
-    upstream.cells.errors(reason).value++;
-    endpoint.cells.errors.value++;
-    if (!local && reason !== 'bad_response') upstream.onNoAnswer(endpoint);
+    recordFailure(this.#live!, this.#index, this.#endpoint!, reason, local, false, false);
   }
 
   #handshake(upstream: Socket): void {
