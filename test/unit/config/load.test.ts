@@ -20,7 +20,12 @@ suite('a good configuration', () => {
     const { config, problems } = await readConfig(EXAMPLE, {});
     assert.deepEqual(problems, []);
     assert.deepEqual(
-      config?.routes.map(({ name, match, split, pin }) => ({ name, group: [match].flat()[0]?.group, split, pin })),
+      config?.routes.map(({ name, match, split, pin }) => ({
+        name,
+        group: [match].flat()[0]?.group,
+        split,
+        pin,
+      })),
       [
         { name: 'internal', group: 'INTERNAL', split: { internal: 100 }, pin: undefined },
         { name: 'free', group: 'FREE', split: { canary: 5, production: 95 }, pin: 'user' },
