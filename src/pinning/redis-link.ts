@@ -153,11 +153,15 @@ export class RedisLink {
       if (this.#closed) return;
       this.#client = client;
       // Without a listener an error would end the process.
-      client.on('error', (error: Error) => this.#onError(redisFaultOf(error)));
+      const onError = (error: unknown) => {
+        if (client === this.#client) this.#onError(redisFaultOf(error));
+      };
+      client.on('error', onError);
       client.on('ready', () => this.#probe());
       client.on('close', () => this.#onLost());
+      client.on('end', () => this.#onEnd(client));
       // It only says that the connection is closed; why comes as an event, in the same turn.
-      client.connect().catch((error: unknown) => setImmediate(() => this.#onError(redisFaultOf(error))));
+      client.connect().catch((error: unknown) => setImmediate(() => onError(error)));
     } catch (error) {
       this.#onError({ kind: 'refused', reason: (error as Error).message });
     }
@@ -173,6 +177,16 @@ export class RedisLink {
     if (this.#closed || !this.usable) return;
     this.#circuit.open(this.#edges.now());
     this.#opened({ kind: 'away', reason: 'the connection to Redis was closed' });
+  }
+
+  /**
+   * ioredis has given up for good, as it does when Sentinels announce a new master while it is still connecting to the
+   * old one. The next probe begins with a new client.
+   */
+  #onEnd(client: RedisClient): void {
+    if (this.#closed || client !== this.#client) return;
+    this.#client = undefined;
+    this.#probeFailed({ kind: 'closed', reason: 'the connection to Redis was closed' });
   }
 
   /** By the command that claims pins: what could not take one (a replica, one without memory) is not back yet. */
