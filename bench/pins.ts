@@ -14,6 +14,7 @@ import { fileURLToPath } from 'node:url';
 import autocannon from 'autocannon';
 import { CookieIssuer } from '../src/pinning/issued-cookie.ts';
 import { cpuBetween, readCpu } from './cpu.ts';
+import { drivePaced } from './drivers/paced.ts';
 import { freePorts, isInstalled, launch, placement } from './launch.ts';
 
 const KINDS = ['unpinned', 'hash', 'memory', 'redis', 'cookie', 'token'] as const;
@@ -24,6 +25,8 @@ const AMOUNT = 8_000;
 const WARM_UP = 15_000;
 const ROUNDS = 7;
 const CONNECTIONS = 32;
+/** Of the paced load. */
+const SECONDS = 6;
 const KEY = 'a key of the bench that signs cookies';
 const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
@@ -83,8 +86,17 @@ for (const [name, kind, signal] of [
   ['Redis frozen before the first', 'redis', 'SIGSTOP'],
 ] as const) {
   if (signal !== undefined) redis.signal(signal);
-  const { latency } = await load(kind, 3_000, name, 500);
-  print(`| ${name} | ${latency.p50} | ${latency.p99} | ${latency.max} |`);
+  const requests = Array.from({ length: 500 * SECONDS }, (_, user) => ({
+    method: 'GET' as const,
+    path: '/',
+    headers: headersOf(kind, `${name}-${user}`),
+    bodySize: 0,
+  }));
+  const paced = { port: traffic, connections: CONNECTIONS, seconds: SECONDS, requests, rate: 500 };
+  const { latency, errors, non2xx } = await drivePaced(paced, cores.load);
+  if (errors > 0 || non2xx > 0) throw new Error(`${name}: ${errors} errors, ${non2xx} answers not 2xx`);
+  const figures = [latency.p50, latency.p99, latency.max].map((ms) => ms.toFixed(2));
+  print(`| ${name} | ${figures.join(' | ')} |`);
 }
 redis.signal('SIGCONT');
 await proxy.stop();
@@ -133,7 +145,7 @@ function config(): unknown {
 }
 
 /** @param fresh a prefix that makes every request one of a user whom nobody has seen */
-async function load(kind: Kind, amount: number, fresh?: string, rate?: number) {
+async function load(kind: Kind, amount: number, fresh?: string) {
   const requests = Array.from({ length: fresh === undefined ? USERS : amount }, (_, user) => ({
     method: 'GET' as const,
     path: '/',
@@ -148,7 +160,6 @@ async function load(kind: Kind, amount: number, fresh?: string, rate?: number) {
     setupClient: (client: autocannon.Client) => {
       if (fresh !== undefined) client.setRequests(requests.splice(0, Math.ceil(amount / CONNECTIONS)));
     },
-    ...(rate === undefined ? {} : { overallRate: rate }),
   };
   const before = readCpu(proxy.pid);
   const result = await autocannon(options);
@@ -158,7 +169,7 @@ async function load(kind: Kind, amount: number, fresh?: string, rate?: number) {
     throw new Error(`${kind}: ${errors} errors (${timeouts} timeouts), ${non2xx} answers not 2xx`);
   }
   const { totalUs } = cpuBetween(before, readCpu(proxy.pid));
-  return { cpuUs: totalUs / result.requests.total, latency: result.latency };
+  return { cpuUs: totalUs / result.requests.total };
 }
 
 function headersOf(kind: Kind, user: string): Record<string, string> {
