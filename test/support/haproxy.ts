@@ -8,6 +8,9 @@ import path from 'node:path';
 import { cleanUp } from './clean-up.ts';
 import { waitFor } from './wait-for.ts';
 
+/** Debian installs HAProxy where the PATH of a user who is not root does not look. */
+const ENVIRONMENT = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` };
+
 export interface Check {
   readonly code: number;
   readonly output: string;
@@ -22,7 +25,7 @@ export function checkHaproxy(
     execFile(
       'haproxy',
       ['-c', '-f', path.basename(file)],
-      { cwd: path.dirname(file), env: { ...process.env, ...environment } },
+      { cwd: path.dirname(file), env: { ...ENVIRONMENT, ...environment } },
       (error, stdout, stderr) => {
         resolve({ code: error === null ? 0 : Number(error.code ?? 1), output: stdout + stderr });
       },
@@ -45,7 +48,12 @@ export async function startHaproxy(text: string, port: number, directory: string
   writeFileSync(file, text);
   const child: ChildProcess = spawn('haproxy', ['-db', '-f', file], {
     cwd: directory,
+    env: ENVIRONMENT,
     stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let failure: Error | undefined;
+  child.once('error', (error) => {
+    failure = error;
   });
   let output = '';
   for (const stream of [child.stdout!, child.stderr!]) {
@@ -61,6 +69,7 @@ export async function startHaproxy(text: string, port: number, directory: string
   };
   cleanUp(stop);
   await waitFor('HAProxy to listen', () => {
+    if (failure !== undefined) throw failure;
     if (child.exitCode !== null) throw new Error(`HAProxy ended:\n${output}`);
     return isOpen(port);
   });
