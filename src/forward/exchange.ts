@@ -10,7 +10,6 @@ import type { Dispatcher } from 'undici';
 import type { IncomingHttpHeaders } from 'undici/types/header.js';
 import { isLocalShortage } from '../backends/socket-error.ts';
 import type { AccessRecord, Termination } from '../observe/access-log.ts';
-import { identifyUser } from '../pinning/identity.ts';
 import { type Decision, decide } from '../routing/decide.ts';
 import { describeRequest, reached, startRecord } from './access-record.ts';
 import { recordFailure, recordRetry } from './attempt-record.ts';
@@ -22,7 +21,7 @@ import type { Forwarder, LiveRoute, Snapshot } from './forwarder.ts';
 import { requestHeaders, ruleContext } from './header-rules.ts';
 import { liveRouteOf } from './live-route.ts';
 import type { Peer, UnderWay } from './peer.ts';
-import { decidePinned, mustStay, refusalOf } from './pinned-decision.ts';
+import { decidePinned, mustStay, refusalOf, userOf } from './pinned-decision.ts';
 import { FAILURES, type FailureReason } from './reasons.ts';
 import { type BodyOwner, RequestBody } from './request-body.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
@@ -176,16 +175,10 @@ export class Exchange implements Dispatcher.DispatchHandler, Timed, Waiter, Unde
       this.#begin(decide(live.route, undefined, undefined, live.usable, live.rotation));
       return;
     }
-    const { address, trusted } = this.#peer;
-    this.#user = identifyUser(pin, facts.rawHeaders, address, trusted);
-    let fresh = false;
-    if (this.#user === undefined && pin.cookie !== undefined) {
-      const known = pin.cookie.identify(facts.rawHeaders);
-      this.#user = known.user;
-      this.#setCookie = known.setCookie;
-      fresh = known.fresh;
-    }
-    decidePinned(live, this.#user, fresh, (decision) => {
+    const { user, fresh, setCookie } = userOf(pin, facts.rawHeaders, this.#peer);
+    this.#user = user;
+    this.#setCookie = setCookie;
+    decidePinned(live, user, fresh, (decision) => {
       if (this.#phase === 'deciding') this.#begin(decision);
     });
   }

@@ -1,6 +1,27 @@
-/** The decision for a route with a pin: the store is asked, and told. */
+/** The decision for a route with a pin: who the user is; and the store is asked, and told. */
+import { identifyUser } from '../pinning/identity.ts';
 import { type Decision, decide } from '../routing/decide.ts';
+import type { Pin } from '../routing/table.ts';
 import type { LiveRoute } from './forwarder.ts';
+import type { Peer } from './peer.ts';
+
+export interface RequestUser {
+  /** Undefined when the request names none. */
+  readonly user: string | undefined;
+  /** The id was drawn for this request. */
+  readonly fresh: boolean;
+  /** Goes into the response: the cookie that its user will be known by. */
+  readonly setCookie: string | undefined;
+}
+
+const NOBODY: RequestUser = { user: undefined, fresh: false, setCookie: undefined };
+
+/** Who sent a request: named by one of the pin's sources, else by the cookie that the pin issues. */
+export function userOf(pin: Pin, rawHeaders: readonly string[], { address, trusted }: Peer): RequestUser {
+  const user = identifyUser(pin, rawHeaders, address, trusted);
+  if (user !== undefined) return { user, fresh: false, setCookie: undefined };
+  return pin.cookie === undefined ? NOBODY : pin.cookie.identify(rawHeaders);
+}
 
 /**
  * @param user  undefined when the request names none: then the weights decide

@@ -12,7 +12,6 @@ import type { Duplex } from 'node:stream';
 import { createProxyServer } from 'http-proxy-3';
 import { connectEndpoint, readyEvent } from '../backends/connect.ts';
 import { isLocalShortage } from '../backends/socket-error.ts';
-import { identifyUser } from '../pinning/identity.ts';
 import { type Decision, decide } from '../routing/decide.ts';
 import { describeRequest, reached, startRecord } from './access-record.ts';
 import { recordFailure, recordRetry } from './attempt-record.ts';
@@ -23,7 +22,7 @@ import type { Forwarder, LiveRoute, Snapshot } from './forwarder.ts';
 import { requestHeaders, ruleContext } from './header-rules.ts';
 import { liveRouteOf } from './live-route.ts';
 import type { Peer } from './peer.ts';
-import { decidePinned, mustStay, refusalOf } from './pinned-decision.ts';
+import { decidePinned, mustStay, refusalOf, userOf } from './pinned-decision.ts';
 import { rawAnswer } from './raw-answer.ts';
 import { FAILURES, type FailureReason } from './reasons.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
@@ -181,16 +180,10 @@ class Tunnel implements Timed, Waiter {
       return;
     }
     const { pin } = live.route;
-    const { address, trusted } = this.#peer;
-    this.#user = identifyUser(pin, facts.rawHeaders, address, trusted);
-    let fresh = false;
-    if (this.#user === undefined && pin.cookie !== undefined) {
-      const known = pin.cookie.identify(facts.rawHeaders);
-      this.#user = known.user;
-      this.#setCookie = known.setCookie;
-      fresh = known.fresh;
-    }
-    decidePinned(live, this.#user, fresh, (decision) => this.#begin(decision));
+    const { user, fresh, setCookie } = userOf(pin, facts.rawHeaders, this.#peer);
+    this.#user = user;
+    this.#setCookie = setCookie;
+    decidePinned(live, user, fresh, (decision) => this.#begin(decision));
   }
 
   #refusal(): { reason: FailureReason; detail: string | undefined } | undefined {
