@@ -1,13 +1,24 @@
 /** The part of an access record that every kind of request has: plain, upgraded, or refused before it was one. */
-import type { IncomingMessage } from 'node:http';
 import { endpointLabel } from '../backends/endpoint.ts';
 import type { AccessRecord } from '../observe/access-log.ts';
 import type { Decision } from '../routing/decide.ts';
+import type { RequestFacts } from '../routing/match.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { LiveRoute } from './forwarder.ts';
 import { withheldBy } from './live-route.ts';
 import type { Peer } from './peer.ts';
-import type { RequestHead } from './request-head.ts';
+
+/** What a record says of the request itself. */
+export interface RequestDescription {
+  readonly facts: RequestFacts;
+  readonly requestId: string;
+  /** As sent, with the port. */
+  readonly host: string | undefined;
+  /** As sent. */
+  readonly target: string;
+  /** Such as `HTTP/1.1`. */
+  readonly protocol: string;
+}
 
 /** How far a request came. */
 export interface Progress {
@@ -59,17 +70,15 @@ export function startRecord(peer: Peer): AccessRecord {
 
 export function describeRequest(
   record: AccessRecord,
-  req: IncomingMessage,
-  head: RequestHead,
+  { facts, requestId, host, target, protocol }: RequestDescription,
   { live, index, endpoint, decision, pinned }: Progress,
 ): void {
-  const { facts } = head;
   record.method = facts.method;
-  record.path = req.url ?? '';
-  record.host = head.host;
-  record.protocol = `HTTP/${req.httpVersion}`;
+  record.path = target;
+  record.host = host;
+  record.protocol = protocol;
   record.group = facts.groups?.join(', ') ?? (facts.group === '' ? undefined : facts.group);
-  record.requestId = head.requestId;
+  record.requestId = requestId;
   record.route = live?.route.name;
   record.backend = index === -1 ? undefined : live?.route.split.names[index];
   record.endpoint = endpoint?.label;

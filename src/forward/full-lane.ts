@@ -8,8 +8,8 @@ import type { Duplex } from 'node:stream';
 import { endpointLabel } from '../backends/endpoint.ts';
 import type { Config, ListenAddress } from '../config/schema.ts';
 import { startRecord } from './access-record.ts';
-import { Exchange } from './exchange.ts';
 import type { Forwarder } from './forwarder.ts';
+import { FullExchange } from './full-exchange.ts';
 import { idleSince, peerOf, rememberPeer } from './peer.ts';
 import { rawAnswer } from './raw-answer.ts';
 import { FAILURES, type FailureReason } from './reasons.ts';
@@ -140,9 +140,9 @@ export class FullLane {
     });
   }
 
-  #exchange(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): Exchange {
+  #exchange(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): FullExchange {
     const peer = peerOf(req.socket, this.#forwarder.snapshot.policy.trust);
-    return new Exchange(this.#forwarder, req, res, peer, expectsContinue);
+    return new FullExchange(this.#forwarder, req, res, peer, expectsContinue);
   }
 
   #onRequest(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): void {

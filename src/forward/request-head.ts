@@ -5,20 +5,16 @@
 import type { IncomingMessage } from 'node:http';
 import { trimBlanks } from '../routing/field-values.ts';
 import { readGroup } from '../routing/group.ts';
-import type { RequestFacts } from '../routing/match.ts';
+import type { RequestDescription } from './access-record.ts';
 import { clientAddress, withoutPort } from './message-fields.ts';
 import type { Peer } from './peer.ts';
 import type { ForwardPolicy } from './policy.ts';
 import type { FailureReason } from './reasons.ts';
 import { newRequestId } from './request-id.ts';
 
-export interface RequestHead {
-  readonly facts: RequestFacts;
+export interface RequestHead extends RequestDescription {
   /** Flat list for the upstream. Host comes first; its value is '' when the client sent none (HTTP/1.0). */
   readonly upstreamHeaders: string[];
-  readonly requestId: string;
-  /** As sent, with the port. */
-  readonly host: string | undefined;
   readonly accept: string | undefined;
   readonly hasBody: boolean;
   /** Bytes; -1 when the body is chunked. */
@@ -195,6 +191,8 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
     upstreamHeaders: headers,
     requestId,
     host,
+    target: req.url ?? '',
+    protocol: `HTTP/${req.httpVersion}`,
     accept,
     hasBody: contentLength !== 0,
     contentLength,

@@ -515,7 +515,7 @@ class Tunnel implements Timed, Waiter {
     cells.record('GET', this.#status, this.#responseMs >= 0 ? this.#responseMs : total, this.#responseMs);
     if (!accessLog.wants(this.#status, termination)) return;
     const record = startRecord(this.#peer);
-    describeRequest(record, this.#req, this.#head, {
+    describeRequest(record, this.#head, {
       live: this.#live,
       index: this.#index,
       endpoint: this.#endpoint,
