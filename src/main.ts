@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 /** The command line. */
 import { readFileSync } from 'node:fs';
+import { endOnEarlySignals } from './commands/early-end.ts';
 import { type CommandIo, UsageError } from './commands/io.ts';
+import { describeVersion } from './commands/version.ts';
 
 type Command = (args: readonly string[], io: CommandIo) => Promise<number>;
 
@@ -9,7 +11,13 @@ type Command = (args: readonly string[], io: CommandIo) => Promise<number>;
 const COMMANDS: Readonly<
   Record<string, { readonly summary: string; readonly load: () => Promise<Command> }>
 > = {
-  run: { summary: 'run the proxy', load: async () => (await import('./commands/run.ts')).run },
+  run: {
+    summary: 'run the proxy',
+    load: async () => {
+      endOnEarlySignals();
+      return (await import('./commands/run.ts')).run;
+    },
+  },
   check: {
     summary: 'check a configuration and print every error',
     load: async () => (await import('./commands/check.ts')).check,
@@ -72,7 +80,7 @@ async function main(argv: readonly string[]): Promise<number> {
     version,
   };
   if (name === '--version' || name === '-v') {
-    io.stdout(`${version}\n`);
+    io.stdout(`${describeVersion(version)}\n`);
     return 0;
   }
   if (name === '--help' || name === '-h' || name === 'help') {

@@ -1,0 +1,31 @@
+/**
+ * Builds the package into `dist`: the JavaScript, the JSON Schema of the configuration, and which commit it is of. The
+ * commit is $COMMIT where there is no git, as in an image.
+ */
+
+import { spawnSync } from 'node:child_process';
+import { chmodSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { checkedOutCommit } from '../../src/commands/version.ts';
+import { configJsonSchema } from '../../src/config/json-schema.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const DIST = path.join(ROOT, 'dist');
+
+// What an earlier build left would be published too.
+rmSync(DIST, { recursive: true, force: true });
+const compiler = path.join(ROOT, 'node_modules/typescript/bin/tsc');
+// Types are what `npm run typecheck` is for.
+const { status } = spawnSync(process.execPath, [compiler, '-p', 'tsconfig.build.json', '--noCheck'], {
+  cwd: ROOT,
+  stdio: 'inherit',
+});
+if (status !== 0) process.exit(status ?? 1);
+chmodSync(path.join(DIST, 'main.js'), 0o755);
+writeFileSync(path.join(DIST, 'pointsman.schema.json'), `${JSON.stringify(configJsonSchema())}\n`);
+const commit = process.env['COMMIT'] || checkedOutCommit(ROOT);
+if (commit !== undefined && !/^[0-9a-f]{7,64}(-dirty)?$/.test(commit)) {
+  throw new Error(`$COMMIT is to be the name of a commit, not "${commit}"`);
+}
+writeFileSync(path.join(DIST, 'build.json'), `${JSON.stringify({ commit })}\n`);
