@@ -1,5 +1,5 @@
 /** A connection to an endpoint, plain or TLS, as traffic, tunnels and checks all make it. */
-import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 
 export interface ConnectTarget {
@@ -15,9 +15,13 @@ export function readyEvent(scheme: ConnectTarget['scheme']): 'connect' | 'secure
   return scheme === 'https' ? 'secureConnect' : 'connect';
 }
 
-export function connectEndpoint({ scheme, address, port, serverName }: ConnectTarget): Socket {
+/** @param onread takes what comes instead of the socket's stream; not for TLS */
+export function connectEndpoint(
+  { scheme, address, port, serverName }: ConnectTarget,
+  onread?: OnReadOpts,
+): Socket {
   const options = { host: address, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
-  if (scheme === 'http') return connectTcp(options);
+  if (scheme === 'http') return connectTcp(onread === undefined ? options : { ...options, onread });
   // An address may not stand in SNI (RFC 6066, 3), and Node throws; without it the certificate is held against `host`.
   const name = isIP(serverName) === 0 ? { servername: serverName } : {};
   return connectTls({ ...options, ...name, ALPNProtocols: ['http/1.1'] });

@@ -8,12 +8,12 @@ import type { RequestHead } from './request-head.ts';
 import type { ResponseHead } from './response-head.ts';
 
 /** A larger rest of a request body is not read after an early answer: the connection ends instead. */
-const MAX_DISCARDED = 64 * 1024;
+export const MAX_DISCARDED = 64 * 1024;
 
 /** Bodies up to this size are joined to the head. */
 const MAX_JOINED = 8 * 1024;
 
-const ALLOWED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
+export const ALLOWED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
 
 /** What may stand behind a status code (RFC 9112, 4). */
 const SENDABLE_TEXT = /^[\t\x20-\x7e\x80-\xff]*$/;

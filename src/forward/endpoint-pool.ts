@@ -1,5 +1,6 @@
 /**
- * Connections to one endpoint: a small pool of undici `Client`s, one socket each, last in first out.
+ * Connections to one endpoint, last in first out: undici `Client`s of one socket each for the full lane, bare sockets
+ * for the fast one, and a place for whoever connects itself. All of them count for the same limit.
  *
  * Not `undici.Pool`: a request that fails undici's validation disables one of its clients for ever, a queued request
  * can be neither timed out nor aborted, and whether a connection was used before, which decides on retries, is hidden.
@@ -33,12 +34,19 @@ export interface PoolEvents {
 
 /** Somebody who waits for a connection. */
 export interface Waiter {
-  /** It makes the connection itself, and waits only to be allowed to: then it gets no connection. */
-  readonly connectsItself: boolean;
-  /** Its turn has come; what it gets, it gives back by `release`, or `unreserve` when it connects itself. */
+  /** A client; a place for a socket of the pool, which it takes itself; or one for a connection of its own. */
+  readonly waitsFor: 'client' | 'socket' | 'place';
+  /** Its turn has come; gives back what it got by `release`, `releaseSocket` or `unreserve`. */
   onConnection(connection: UpstreamConnection | undefined): void;
   /** The endpoint went out of service: wait no longer for this one. */
   onDismissed(): void;
+}
+
+/** A bare connection, as the fast lane uses them. */
+export interface PooledSocket {
+  /** Monotonic milliseconds, not exact: from when on it is not used again. */
+  readonly idleUntil: number;
+  close(): void;
 }
 
 /** Error of a connection attempt that took longer than `connectTimeout`. */
@@ -124,6 +132,7 @@ export class EndpointPool {
   readonly #events: PoolEvents;
   readonly #idle: UpstreamConnection[] = [];
   readonly #cold: UpstreamConnection[] = [];
+  readonly #idleSockets: PooledSocket[] = [];
   readonly #waiting = new Set<Waiter>();
   #leased = 0;
   #draining = false;
@@ -175,6 +184,54 @@ export class EndpointPool {
   unreserve(): void {
     this.#leased--;
     this.#serveWaiting();
+  }
+
+  /** Counts a connection of the fast lane against the limit: `takeSocket`, then `releaseSocket`. */
+  reserveSocket(): boolean {
+    if (this.full) return false;
+    this.#leased++;
+    return true;
+  }
+
+  /**
+   * One that lies idle, for a place that was reserved; undefined: a new one is to be opened.
+   *
+   * @param fresh not one that lay idle: after one of them broke, the others are probably dead as well
+   */
+  takeSocket<S extends PooledSocket>(fresh: boolean): S | undefined {
+    if (!fresh) {
+      const now = this.now();
+      for (let socket = this.#idleSockets.pop(); socket !== undefined; socket = this.#idleSockets.pop()) {
+        if (socket.idleUntil > now) return socket as S;
+        socket.close();
+      }
+    }
+    this.#makeRoom();
+    return undefined;
+  }
+
+  /** @param socket undefined when it is closed, or is to be */
+  releaseSocket(socket: PooledSocket | undefined): void {
+    this.#leased--;
+    if (socket !== undefined) {
+      if (this.#draining || socket.idleUntil <= this.now()) socket.close();
+      else this.#idleSockets.push(socket);
+    }
+    if (this.#waiting.size > 0) this.#serveWaiting();
+  }
+
+  /** A socket that lay idle was closed by the other side. */
+  forgetSocket(socket: PooledSocket): void {
+    const index = this.#idleSockets.indexOf(socket);
+    if (index !== -1) this.#idleSockets.splice(index, 1);
+  }
+
+  /** Closes sockets that lay idle for too long; `now`, exact: the coarse clock stands while nothing is under way. */
+  sweep(now: number): void {
+    // The longest idle ones are in front.
+    while (this.#idleSockets.length > 0 && this.#idleSockets[0]!.idleUntil <= now) {
+      this.#idleSockets.shift()!.close();
+    }
   }
 
   /** @returns false when too many wait already */
@@ -229,11 +286,16 @@ export class EndpointPool {
 
   closeIdle(): void {
     for (const connection of this.#idle.splice(0)) connection.close();
+    for (const socket of this.#idleSockets.splice(0)) socket.close();
     for (const connection of this.#cold.splice(0)) connection.destroy();
   }
 
   opened(): void {
     this.#events.onOpened();
+  }
+
+  socketClosed(): void {
+    this.#events.onClosed();
   }
 
   closed(connection: UpstreamConnection): void {
@@ -253,18 +315,21 @@ export class EndpointPool {
   /** One that lies idle counts for the upstream's limit as well: it goes where a new one needs its place. */
   #makeRoom(): void {
     const { maxConnections } = this.options;
-    if (maxConnections > 0 && this.#leased + this.#idle.length > maxConnections) this.#idle.shift()?.close();
+    const idle = this.#idle.length + this.#idleSockets.length;
+    if (maxConnections === 0 || this.#leased + idle <= maxConnections) return;
+    (this.#idleSockets.shift() ?? this.#idle.shift())?.close();
   }
 
   #serveWaiting(): void {
     if (this.#waiting.size === 0 || this.full) return;
     const [waiter] = this.#waiting;
     this.withdraw(waiter!);
-    if (waiter!.connectsItself) {
-      this.reserve();
-      waiter!.onConnection(undefined);
-    } else {
+    if (waiter!.waitsFor === 'client') {
       waiter!.onConnection(this.acquire());
+      return;
     }
+    if (waiter!.waitsFor === 'place') this.reserve();
+    else this.reserveSocket();
+    waiter!.onConnection(undefined);
   }
 }

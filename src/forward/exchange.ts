@@ -80,7 +80,7 @@ export abstract class Exchange implements Timed, Waiter, UnderWay {
   protected abstract readonly answer: Answer;
   protected abstract readonly request: RequestDescription;
 
-  abstract readonly connectsItself: boolean;
+  abstract readonly waitsFor: Waiter['waitsFor'];
   deadline = Number.POSITIVE_INFINITY;
   nextTimed: Timed | undefined = undefined;
   previousTimed: Timed | undefined = undefined;

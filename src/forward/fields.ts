@@ -21,7 +21,10 @@ export type FieldRole =
   | 'via'
   | 'trailer'
   | 'accept'
-  | 'upgrade';
+  | 'upgrade'
+  | 'expect'
+  | 'keepAlive'
+  | 'date';
 
 /** Hop-by-hop, and `expect`, which is answered here: undici cannot send it. */
 const REQUEST_ROLES: Readonly<Record<string, FieldRole>> = {
@@ -32,7 +35,7 @@ const REQUEST_ROLES: Readonly<Record<string, FieldRole>> = {
   'proxy-authorization': 'hopByHop',
   te: 'hopByHop',
   trailer: 'hopByHop',
-  expect: 'hopByHop',
+  expect: 'expect',
   'http2-settings': 'hopByHop',
   upgrade: 'upgrade',
   host: 'host',
@@ -48,11 +51,12 @@ const REQUEST_ROLES: Readonly<Record<string, FieldRole>> = {
 
 const RESPONSE_ROLES: Readonly<Record<string, FieldRole>> = {
   connection: 'connection',
-  'keep-alive': 'hopByHop',
+  'keep-alive': 'keepAlive',
   'proxy-connection': 'hopByHop',
   'proxy-authenticate': 'hopByHop',
   te: 'hopByHop',
   upgrade: 'hopByHop',
+  date: 'date',
   trailer: 'trailer',
   'transfer-encoding': 'transferEncoding',
   'content-length': 'contentLength',
@@ -127,17 +131,27 @@ export class FieldClassifier {
    * and making a string of each anew is what costs most of building a head.
    */
   nameOf(bytes: Buffer): KnownName {
-    let hash = bytes.length;
-    for (let i = 0; i < bytes.length; i++) hash = (Math.imul(hash, 31) + bytes[i]!) | 0;
+    let hash = 0;
+    for (let i = 0; i < bytes.length; i++) hash = hashStep(hash, bytes[i]!);
+    return this.nameAt(bytes, 0, bytes.length, hash);
+  }
+
+  /** The same for a part of `bytes`, whose octets went through `hashStep` one by one, beginning with 0. */
+  nameAt(bytes: Buffer, start: number, end: number, hash: number): KnownName {
     const slot = (hash ^ (hash >>> 11) ^ (hash >>> 21)) & (INTERN_SLOTS - 1);
     const known = this.#interned[slot];
-    if (known !== undefined && sameBytes(known.bytes, bytes)) return known;
+    if (known !== undefined && isAt(known.bytes, bytes, start, end)) return known;
     // Two names may share a slot; the neighbour takes the second, or they would displace each other every time.
     const second = this.#interned[slot ^ 1];
-    if (second !== undefined && sameBytes(second.bytes, bytes)) return second;
-    const text = bytes.toString('latin1');
-    // A copy: `bytes` is a view of a receive buffer, which it would keep alive.
-    const name = { text, lower: text.toLowerCase(), role: this.roleOf(text), bytes: Buffer.from(bytes) };
+    if (second !== undefined && isAt(second.bytes, bytes, start, end)) return second;
+    const text = bytes.toString('latin1', start, end);
+    // Bytes of its own: `bytes` is a receive buffer, which a view would keep alive.
+    const name = {
+      text,
+      lower: text.toLowerCase(),
+      role: this.roleOf(text),
+      bytes: Buffer.from(text, 'latin1'),
+    };
     this.#interned[known === undefined ? slot : slot ^ 1] = name;
     return name;
   }
@@ -160,8 +174,13 @@ export class FieldClassifier {
   }
 }
 
-function sameBytes(a: Buffer, b: Buffer): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+/** Of a name's octets so far, and the next one. */
+export function hashStep(hash: number, octet: number): number {
+  return (Math.imul(hash, 31) + octet) | 0;
+}
+
+function isAt(name: Buffer, bytes: Buffer, start: number, end: number): boolean {
+  if (name.length !== end - start) return false;
+  for (let i = 0; i < name.length; i++) if (name[i] !== bytes[start + i]) return false;
   return true;
 }

@@ -158,6 +158,11 @@ export class Forwarder {
     return index === -1 ? live.noBackendCells : live.cells[index]!;
   }
 
+  /** Closes connections of the fast lane to upstreams that lay idle for too long. */
+  sweepIdleSockets(): void {
+    this.#upstreams.sweepIdleSockets(this.edges.now());
+  }
+
   close(): void {
     this.#upstreams.drain();
     this.deadlines.close();

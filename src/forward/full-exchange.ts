@@ -34,7 +34,7 @@ export class FullExchange extends Exchange implements Dispatcher.DispatchHandler
   protected readonly request: RequestHead;
   readonly #expectsContinue: boolean;
 
-  readonly connectsItself = false;
+  readonly waitsFor = 'client';
 
   #connection: UpstreamConnection | undefined = undefined;
   #controller: Dispatcher.DispatchController | undefined = undefined;

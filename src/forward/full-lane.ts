@@ -5,19 +5,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { endpointLabel } from '../backends/endpoint.ts';
 import type { Config, ListenAddress } from '../config/schema.ts';
-import { startRecord } from './access-record.ts';
 import type { Forwarder } from './forwarder.ts';
 import { FullExchange } from './full-exchange.ts';
 import { idleSince, peerOf, rememberPeer } from './peer.ts';
-import { rawAnswer } from './raw-answer.ts';
-import { FAILURES, type FailureReason } from './reasons.ts';
-import { newRequestId } from './request-id.ts';
+import type { FailureReason } from './reasons.ts';
+import { refuseConnection } from './refuse-connection.ts';
 import { Tunnels } from './tunnel.ts';
-
-/** How long the bytes of a refused connection are read before it ends, so that the client can read the answer. */
-const REFUSAL_LINGER_MS = 500;
 
 export class FullLane {
   readonly #forwarder: Forwarder;
@@ -25,6 +19,8 @@ export class FullLane {
   readonly #tunnels: Tunnels;
   readonly #sockets = new Set<Socket>();
   #idleTimer: NodeJS.Timeout | undefined;
+  #whenEmpty: (() => void) | undefined;
+  #tracks = false;
 
   constructor(forwarder: Forwarder) {
     this.#forwarder = forwarder;
@@ -56,7 +52,9 @@ export class FullLane {
     server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => {
       this.#exchange(req, res, false).refuse('expectation_failed');
     });
-    server.on('connect', (_req, socket) => this.#refuse(socket as Socket, 'method_not_allowed'));
+    server.on('connect', (_req, socket) =>
+      refuseConnection(this.#forwarder, socket as Socket, 'method_not_allowed'),
+    );
     server.on('upgrade', (req, stream, head) => this.#onUpgrade(req, stream, head));
     server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.#onClientError(error, socket));
     this.#server = server;
@@ -85,6 +83,24 @@ export class FullLane {
     });
   }
 
+  /**
+   * Takes a connection that another lane accepted, at a request boundary.
+   *
+   * @param unread what came on it and was not read
+   */
+  adopt(socket: Socket, unread: Buffer): void {
+    // A server that never listened keeps no track of its connections, and so has no timeout for a slow head.
+    if (!this.#tracks) {
+      this.#tracks = true;
+      this.#server.emit('listening');
+    }
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#forget(socket));
+    socket.unshift(unread);
+    this.#server.emit('connection', socket);
+    socket.resume();
+  }
+
   /** Takes over what a reload may change of the listener. */
   reconfigure(config: Config): void {
     this.#server.headersTimeout = config.timeouts.requestHead;
@@ -99,10 +115,15 @@ export class FullLane {
   async drain(): Promise<void> {
     this.#forwarder.draining = true;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const empty = new Promise<void>((resolve) => {
+      this.#whenEmpty = resolve;
+      if (this.#sockets.size === 0) resolve();
+    });
     this.#server.closeIdleConnections();
     // Those whose response head had left before say nothing of closing: they end as soon as they are idle.
     this.#sweepIdle(0);
     await closed;
+    await empty;
     clearInterval(this.#idleTimer);
     await this.#tunnels.ended();
   }
@@ -129,15 +150,20 @@ export class FullLane {
   }
 
   #onConnection(socket: Socket): void {
+    // Adopted: it was counted when it was accepted.
+    if (this.#sockets.has(socket)) return;
     const { metrics, now } = this.#forwarder.edges;
     rememberPeer(socket, now());
     metrics.clientConnections.value++;
     metrics.clientConnectionsTotal.value++;
     this.#sockets.add(socket);
-    socket.once('close', () => {
-      metrics.clientConnections.value--;
-      this.#sockets.delete(socket);
-    });
+    socket.once('close', () => this.#forget(socket));
+  }
+
+  #forget(socket: Socket): void {
+    this.#forwarder.edges.metrics.clientConnections.value--;
+    this.#sockets.delete(socket);
+    if (this.#sockets.size === 0) this.#whenEmpty?.();
   }
 
   #exchange(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): FullExchange {
@@ -166,7 +192,7 @@ export class FullLane {
     if (stream !== socket) {
       // A reset of the connection comes out of it as an error; without a listener that would end the process.
       stream.on('error', () => {});
-      this.#refuse(socket, 'bad_request', 'An upgrade must have no body.');
+      refuseConnection(this.#forwarder, socket, 'bad_request', 'An upgrade must have no body.');
       return;
     }
     try {
@@ -201,31 +227,11 @@ export class FullLane {
       client.destroy();
       return;
     }
-    this.#refuse(client, reason, error.code?.startsWith('HPE_') ? `(${error.code})` : undefined);
-  }
-
-  #refuse(socket: Socket, reason: FailureReason, detail?: string): void {
-    const { accessLog, log, metrics, now } = this.#forwarder.edges;
-    const { policy } = this.#forwarder.snapshot;
-    const requestId = newRequestId();
-    const { status, termination } = FAILURES[reason];
-    const answer = rawAnswer(reason, undefined, requestId, policy.requestIdField, detail);
-    metrics.failures(reason).value++;
-    this.#forwarder.unroutedCells.record('', status, 0, -1);
-    const peer = peerOf(socket, policy.trust);
-    log.debug({ client: endpointLabel(peer.address, peer.port), reason, detail }, 'request refused');
-    const record = startRecord(peer);
-    record.status = status;
-    record.bytesOut = answer.length;
-    if (peer.requests === 0) record.totalMs = now() - peer.acceptedAt;
-    record.termination = termination;
-    record.reason = reason;
-    record.requestId = requestId;
-    accessLog.write(record);
-    socket.on('error', () => {});
-    socket.end(answer);
-    // Closing at once, with bytes unread, would reset the connection under the answer.
-    socket.resume();
-    setTimeout(() => socket.destroy(), REFUSAL_LINGER_MS).unref();
+    refuseConnection(
+      this.#forwarder,
+      client,
+      reason,
+      error.code?.startsWith('HPE_') ? `(${error.code})` : undefined,
+    );
   }
 }

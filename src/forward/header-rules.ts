@@ -5,6 +5,7 @@
 
 import { parseValue, type ValuePart } from '../config/schema/header-rules.ts';
 import type { RouteConfig } from '../config/schema.ts';
+import type { RequestDescription } from './access-record.ts';
 import type { LiveRoute, Snapshot } from './forwarder.ts';
 import { cookieValue, fieldValue, withoutPort } from './message-fields.ts';
 import type { Peer } from './peer.ts';
@@ -50,7 +51,7 @@ export function ruleContext(
   snapshot: Snapshot,
   { route }: LiveRoute,
   index: number,
-  head: RequestHead,
+  head: RequestDescription,
   peer: Peer,
 ): RuleContext {
   return {

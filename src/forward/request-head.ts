@@ -25,6 +25,10 @@ export interface RequestHead extends RequestDescription {
 }
 
 /** Request ids from trusted peers are kept when they are of this form; others could break a log line. */
+export function isRequestId(value: string): boolean {
+  return REQUEST_ID.test(value);
+}
+
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 
 const NO_HEADERS: readonly string[] = [];
@@ -59,6 +63,7 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
         if (nominated?.has(name.toLowerCase())) continue;
         break;
       case 'hopByHop':
+      case 'expect':
       case 'connection':
       case 'upgrade':
         continue;
@@ -87,7 +92,7 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
         }
         break;
       case 'requestId':
-        if (trusted && requestId === undefined && REQUEST_ID.test(value)) requestId = value;
+        if (trusted && requestId === undefined && isRequestId(value)) requestId = value;
         continue;
       case 'xForwardedFor':
         if (trusted) forwardedFor = forwardedFor === undefined ? value : `${forwardedFor}, ${value}`;
@@ -225,7 +230,7 @@ function sameAuthority(a: string, b: string): boolean {
 }
 
 /** One element of Forwarded (RFC 7239, 4): IPv6 addresses and ports need quotes. */
-function forwardedElement(address: string, host: string | undefined): string {
+export function forwardedElement(address: string, host: string | undefined): string {
   const by = address.includes(':') ? `for="[${address}]"` : `for=${address}`;
   const named = host === undefined || host === '' ? '' : `;host="${host.replace(/["\\]/g, '')}"`;
   return `${by}${named};proto=http`;

@@ -39,6 +39,7 @@ export function buildResponseHead(
     switch (name.role) {
       case 'pass':
       case 'xForwardedOther':
+      case 'date':
         if (nominated === undefined || !nominated.has(name.lower)) headers.push(name.text, value);
         break;
       case 'contentLength':
@@ -72,12 +73,16 @@ const NO_TRAILERS = new Set([
   'content-range',
 ]);
 
+export function isPassableTrailer(name: string): boolean {
+  return !NO_TRAILERS.has(name.toLowerCase());
+}
+
 /** Trailers that may be passed on, in order. */
 export function passableTrailers(raw: readonly Buffer[]): [string, string][] {
   const trailers: [string, string][] = [];
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const name = raw[i]!.toString('latin1');
-    if (!NO_TRAILERS.has(name.toLowerCase())) trailers.push([name, raw[i + 1]!.toString('latin1')]);
+    if (isPassableTrailer(name)) trailers.push([name, raw[i + 1]!.toString('latin1')]);
   }
   return trailers;
 }

@@ -102,7 +102,7 @@ class Tunnel implements Timed, Waiter {
   readonly #startedAt: number;
   readonly #tried: Endpoint[] = [];
 
-  readonly connectsItself = true;
+  readonly waitsFor = 'place';
   deadline = Number.POSITIVE_INFINITY;
   nextTimed: Timed | undefined = undefined;
   previousTimed: Timed | undefined = undefined;

@@ -92,6 +92,10 @@ export class Upstream {
     return left;
   }
 
+  sweepIdleSockets(now: number): void {
+    for (const { pool } of this.#endpoints.values()) pool.sweep(now);
+  }
+
   /** A response has come. Answers of a gateway, which say that what is behind it is missing, count against it. */
   onAnswer(endpoint: Endpoint, status: number): void {
     endpoint.connectFailures = 0;
@@ -201,6 +205,10 @@ export class Upstreams {
   drain(): void {
     for (const upstream of this.#byName.values()) upstream.drain();
     this.revision.value++;
+  }
+
+  sweepIdleSockets(now: number): void {
+    for (const upstream of this.#byName.values()) upstream.sweepIdleSockets(now);
   }
 
   /** Only once every list is the new one: what waited is sent elsewhere at once. */

@@ -2,6 +2,7 @@
 import { performance } from 'node:perf_hooks';
 import type { BackendEndpoints } from '../backends/endpoint.ts';
 import type { Config, ListenAddress } from '../config/schema.ts';
+import { FastLane } from '../forward/fast/fast-lane.ts';
 import { Forwarder, type ForwarderEdges } from '../forward/forwarder.ts';
 import { FullLane } from '../forward/full-lane.ts';
 import { AccessLog } from '../observe/access-log.ts';
@@ -40,7 +41,7 @@ export class Forwarding {
   readonly #eventLoopMetrics: EventLoopMetrics;
   readonly #pinStores: PinStores;
   readonly #forwarder: Forwarder;
-  readonly #lane: FullLane;
+  readonly #lane: FullLane | FastLane;
   readonly #log: Log;
   readonly #logLinesDropped: Cell | undefined;
   readonly #metrics: TrafficMetrics;
@@ -73,7 +74,8 @@ export class Forwarding {
       onOutlier: options.onOutlier,
     });
     this.#forwarder.applyEndpoints(options.endpoints);
-    this.#lane = new FullLane(this.#forwarder);
+    const fullLane = new FullLane(this.#forwarder);
+    this.#lane = config.forwarding.fastLane ? new FastLane(this.#forwarder, fullLane) : fullLane;
   }
 
   get connections(): number {

@@ -10,6 +10,7 @@ import { stringify } from 'yaml';
 import type { StatusDocument } from '../../src/admin/status.ts';
 import type { ConfigInput } from '../../src/config/schema.ts';
 import { cleanUp } from './clean-up.ts';
+import { LANE } from './lane.ts';
 import { send } from './request.ts';
 import { inTime, waitFor } from './wait-for.ts';
 
@@ -52,7 +53,9 @@ export type TestConfig = Partial<ConfigInput> & Pick<ConfigInput, 'backends' | '
 
 /** The text of a configuration with the defaults of tests. */
 export function configText(config: TestConfig | string): string {
-  return typeof config === 'string' ? config : stringify({ ...TEST_DEFAULTS, ...config });
+  if (typeof config === 'string') return config;
+  const forwarding = { fastLane: LANE === 'fast', ...config.forwarding };
+  return stringify({ ...TEST_DEFAULTS, ...config, forwarding });
 }
 
 const live = new Set<PointsmanProcess>();

@@ -76,6 +76,12 @@ export const retries = z.strictObject({
 });
 
 export const forwarding = z.strictObject({
+  fastLane: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Serve plain requests on bare sockets; `false`: all by node:http and undici, at more than twice the CPU. Needs a restart.',
+    ),
   xForwarded: z.boolean().default(true).describe('Send X-Forwarded-For, -Proto and -Host to upstreams.'),
   forwarded: z.boolean().default(false).describe('Send Forwarded (RFC 7239) to upstreams.'),
   via: z

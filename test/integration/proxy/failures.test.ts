@@ -7,6 +7,7 @@ import { cleanUp } from '../../support/clean-up.ts';
 import { reserveClosedPort } from '../../support/closed-port.ts';
 import { oneBackend } from '../../support/design-table.ts';
 import { patternBytes, startHttpUpstream } from '../../support/http-upstream.ts';
+import { LANE } from '../../support/lane.ts';
 import { type PointsmanProcess, startPointsman, type TestConfig } from '../../support/pointsman-process.ts';
 import { exchange, RawClient } from '../../support/raw-client.ts';
 import { OK, type RawAnswer, startRawUpstream } from '../../support/raw-upstream.ts';
@@ -237,9 +238,12 @@ suite('a response that does not come to its end', () => {
     await waitFor('the upstream to be told', () => upstream.open === 0);
   });
 
-  test('because chunks are broken: it is cut', async () => {
+  test('because chunks are broken: it is cut, or never begun', async () => {
     scripts.set('/bad-chunk', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n');
-    await assert.rejects(send(proxy.trafficPort, { path: '/bad-chunk' }));
+    const answer = send(proxy.trafficPort, { path: '/bad-chunk' });
+    // The fast lane has looked at all that came in one packet before it passes any of it on.
+    if (LANE === 'full') await assert.rejects(answer);
+    else assert.equal((await answer).status, 502);
   });
 });
 

@@ -1,0 +1,161 @@
+/** What a client of the fast lane gets, in as few writes as can be. */
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import type { EndKind } from '../client-response.ts';
+import { ALLOWED_METHODS, MAX_DISCARDED } from '../client-response.ts';
+import type { Answer } from '../exchange.ts';
+import { FAILURES, type FailureReason, failureAnswer, REASON_FIELD } from '../reasons.ts';
+import type { BodyFraming } from './body-framing.ts';
+import type { Passage } from './chunked-body.ts';
+import { dateField } from './date-field.ts';
+import type { FastRequest } from './request-reader.ts';
+
+/** Up to this size bytes go out as a Latin-1 string, joined to what is in front of them: a copy costs less than a
+ * gathering write. */
+const MAX_JOINED = 16 * 1024;
+
+export class FastAnswer implements Answer {
+  readonly #socket: Socket;
+  readonly #request: FastRequest;
+  readonly #body: BodyFraming | undefined;
+  #heldHead = '';
+  #status = 0;
+  /** Bytes of bodies written. */
+  bytesOut = 0;
+  begun = false;
+  /** The last byte was written. */
+  ended = false;
+  /** The connection ends with this response. */
+  closes: boolean;
+
+  /** @param body of the request; undefined when it has none */
+  constructor(socket: Socket, request: FastRequest, body: BodyFraming | undefined) {
+    this.#socket = socket;
+    this.#request = request;
+    this.#body = body;
+    this.closes = request.closes;
+  }
+
+  get status(): number {
+    return this.begun ? this.#status : 0;
+  }
+
+  get headIsHeld(): boolean {
+    return this.#heldHead !== '';
+  }
+
+  get flushed(): boolean {
+    return this.#socket.writableLength === 0;
+  }
+
+  get finished(): boolean {
+    return this.ended && this.#socket.writableLength === 0;
+  }
+
+  /** Holds the head of a final response, to go out with the first bytes of its body. */
+  hold(status: number, head: string): void {
+    this.#status = status;
+    this.#heldHead = head;
+  }
+
+  flush(): void {
+    if (this.#heldHead === '') return;
+    const head = this.#heldHead;
+    this.#heldHead = '';
+    this.begun = true;
+    this.#socket.write(head, 'latin1');
+  }
+
+  /** An interim response. */
+  inform(head: string): void {
+    this.#socket.write(head, 'latin1');
+  }
+
+  /**
+   * Writes a part of the body, and a head that was held in front of it.
+   *
+   * @param passage of `bytes`, which must stay as they are until this is `flushed`
+   * @param suffix  goes behind it, Latin-1
+   * @param content bytes of the body among them
+   */
+  write(bytes: Buffer, { prefix, ranges }: Passage, suffix: string, content: number): void {
+    const front = this.#heldHead + prefix;
+    this.#heldHead = '';
+    this.begun = true;
+    this.bytesOut += content;
+    let size = 0;
+    for (let i = 0; i < ranges.length; i += 2) size += ranges[i + 1]! - ranges[i]!;
+    const socket = this.#socket;
+    if (size <= MAX_JOINED) {
+      let text = front;
+      for (let i = 0; i < ranges.length; i += 2) text += bytes.toString('latin1', ranges[i], ranges[i + 1]);
+      text += suffix;
+      if (text !== '') socket.write(text, 'latin1');
+      return;
+    }
+    socket.cork();
+    if (front !== '') socket.write(front, 'latin1');
+    for (let i = 0; i < ranges.length; i += 2) socket.write(bytes.subarray(ranges[i], ranges[i + 1]));
+    if (suffix !== '') socket.write(suffix, 'latin1');
+    socket.uncork();
+  }
+
+  /** The last byte is written; a head that was held goes out with nothing behind it. */
+  end(): EndKind {
+    this.flush();
+    this.ended = true;
+    return this.closes && !this.requestIsRead() && this.#body?.bad !== true ? 'lingering' : 'ended';
+  }
+
+  fail(
+    reason: FailureReason,
+    requestIdField: string,
+    _received: number,
+    draining: boolean,
+    detail: string | undefined,
+  ): EndKind {
+    this.#heldHead = '';
+    const { requestId, facts } = this.#request;
+    const { status } = FAILURES[reason];
+    const { contentType, body } = failureAnswer(reason, acceptOf(facts.rawHeaders), requestId, detail);
+    const framingLost = status === 400 || status === 408 || status === 413;
+    if (framingLost || draining || this.restIsTooLarge()) this.closes = true;
+    let text = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${contentType}\r\nCache-Control: no-store\r\n`;
+    text += `${requestIdField}: ${requestId}\r\n${REASON_FIELD}: ${reason}\r\n`;
+    if (status === 405) text += `Allow: ${ALLOWED_METHODS}\r\n`;
+    text += `Content-Length: ${body.length}\r\n${dateField()}`;
+    text += this.closes ? 'Connection: close\r\n\r\n' : '\r\n';
+    if (facts.method !== 'HEAD') {
+      text += body.toString('latin1');
+      this.bytesOut += body.length;
+    }
+    this.#status = status;
+    this.begun = true;
+    this.#socket.write(text, 'latin1');
+    return this.end();
+  }
+
+  stopLingering(): void {
+    this.#socket.destroySoon();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  requestIsRead(): boolean {
+    return this.#body === undefined || this.#body.ended;
+  }
+
+  /** The rest of the request body is more than is read and thrown away. */
+  restIsTooLarge(): boolean {
+    return this.#body !== undefined && this.#body.left > MAX_DISCARDED;
+  }
+}
+
+function acceptOf(rawHeaders: readonly string[]): string | undefined {
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (rawHeaders[i]!.toLowerCase() === 'accept') return rawHeaders[i + 1];
+  }
+  return undefined;
+}

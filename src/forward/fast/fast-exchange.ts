@@ -1,0 +1,482 @@
+/** A request on the fast lane: both sides are bare sockets, and bytes go from one to the other as they come. */
+import { isLocalShortage } from '../../backends/socket-error.ts';
+import type { Endpoint } from '../endpoint.ts';
+import { Exchange } from '../exchange.ts';
+import { applyHeaderRules, ruleContext } from '../header-rules.ts';
+import type { Peer } from '../peer.ts';
+import type { FailureReason } from '../reasons.ts';
+import { isPassableTrailer } from '../response-head.ts';
+import { BodyFraming } from './body-framing.ts';
+import type { Passage } from './chunked-body.ts';
+import type { ClientConnection } from './client-connection.ts';
+import { dateField } from './date-field.ts';
+import { FastAnswer } from './fast-answer.ts';
+import { fieldLines, fieldList } from './field-lines.ts';
+import type { FastRequest } from './request-reader.ts';
+import { type FastResponse, INCOMPLETE, MALFORMED, readResponse } from './response-reader.ts';
+import { type SocketUser, UpstreamSocket } from './upstream-socket.ts';
+
+/** Parts of bodies up to this size are kept and sent as Latin-1 strings, larger ones as buffers. */
+const MAX_TEXT = 16 * 1024;
+
+/** What goes on of the bytes that were just read; used within one call only. */
+const passage: Passage = { prefix: '', ranges: [] };
+
+export class FastExchange extends Exchange implements SocketUser {
+  readonly waitsFor = 'socket';
+  protected readonly request: FastRequest;
+  protected readonly answer: FastAnswer;
+  readonly #connection: ClientConnection;
+  #upstream: UpstreamSocket | undefined = undefined;
+  #upstreamIsOpen = false;
+  /** The head has left; what comes of the body goes straight on. */
+  #isSending = false;
+
+  /** Of the request; undefined when it has no body. */
+  readonly #body: BodyFraming | undefined;
+  /** The body so far, framing included, for the next attempt; undefined when it is not kept. */
+  #parts: (string | Buffer)[] | undefined = undefined;
+  #keptBytes = 0;
+  #keepLimit = 0;
+  /** Nothing more is read from the client until the upstream has taken what came. */
+  isRequestPaused = false;
+
+  /** Part of a response head. */
+  #headPart: Buffer | undefined = undefined;
+  #response: FastResponse | undefined = undefined;
+  #responseBody: BodyFraming | undefined = undefined;
+  #responseEnded = false;
+  #recorded = false;
+
+  constructor(connection: ClientConnection, request: FastRequest, peer: Peer) {
+    const { forwarder } = connection.edges;
+    super(forwarder, peer, forwarder.edges.now());
+    this.#connection = connection;
+    this.request = request;
+    this.#body = request.contentLength === 0 ? undefined : new BodyFraming(request.contentLength);
+    this.answer = new FastAnswer(connection.socket, request, this.#body);
+  }
+
+  /**
+   * Begins, with what came behind the head.
+   *
+   * @returns the offset behind the last octet of the request that is here
+   */
+  start(bytes: Buffer, from: number, to: number): number {
+    const { policy } = this.snapshot;
+    const { contentLength } = this.request;
+    this.forwarder.deadlines.add(this);
+    if (contentLength > policy.maxRequestBody) {
+      this.fail('body_too_large', `At most ${policy.maxRequestBody} bytes are taken.`);
+      return from;
+    }
+    let end = from;
+    if (this.#body !== undefined) {
+      const isSmall = contentLength > 0 && contentLength <= MAX_TEXT;
+      this.#parts = [];
+      this.#keepLimit = isSmall ? MAX_TEXT : policy.retryAttempts === 0 ? 0 : policy.retryBuffer;
+      this.bodyDeadline = this.startedAt + policy.requestBodyTimeout;
+      end = this.onRequestBytes(bytes, from, to);
+      if (!this.#body.ended) this.#connection.useOwnBuffer();
+    }
+    if (!this.isOver()) this.serve();
+    return end;
+  }
+
+  // ---- the request ----
+
+  protected onDecided(index: number): void {
+    this.attempt(index);
+  }
+
+  protected tryConnect(endpoint: Endpoint, fresh: boolean): boolean {
+    if (!endpoint.pool.reserveSocket()) return false;
+    this.#connect(endpoint, fresh);
+    return true;
+  }
+
+  onConnection(): void {
+    this.#connect(this.endpoint!, false);
+  }
+
+  #connect({ pool }: Endpoint, fresh: boolean): void {
+    const idle = pool.takeSocket<UpstreamSocket>(fresh);
+    this.beginAttempt(idle !== undefined);
+    this.#headPart = undefined;
+    this.#response = undefined;
+    if (idle === undefined) {
+      this.#upstreamIsOpen = false;
+      this.#upstream = new UpstreamSocket(pool, this);
+    } else {
+      idle.use(this);
+      this.#upstreamIsOpen = true;
+      this.#upstream = idle;
+      this.#send(idle);
+    }
+  }
+
+  onUpstreamOpen(): void {
+    this.#upstreamIsOpen = true;
+    this.#send(this.#upstream!);
+  }
+
+  #send(upstream: UpstreamSocket): void {
+    const parts = this.#parts;
+    const whole = this.#body === undefined || this.#body.ended;
+    this.beginSending(whole);
+    this.#isSending = true;
+    const head = `${this.#upstreamHead()}\r\n`;
+    if (parts === undefined || parts.length === 0) upstream.send(head);
+    else if (parts.length === 1 && typeof parts[0] === 'string') upstream.send(head + parts[0]);
+    else {
+      upstream.cork();
+      upstream.send(head);
+      for (const part of parts) {
+        if (typeof part === 'string') upstream.send(part);
+        else upstream.sendBytes(part);
+      }
+      upstream.uncork();
+    }
+    if (this.#keptBytes > this.#keepLimit) this.#parts = undefined;
+    if (whole) return;
+    if (upstream.flushed) this.#resumeRequest();
+    else this.#pauseRequest(upstream);
+  }
+
+  #upstreamHead(): string {
+    const { requestRules } = this.live!;
+    const { upstreamHead } = this.request;
+    if (requestRules === undefined) return upstreamHead;
+    // The rules expect Host in front.
+    const line = upstreamHead.slice(0, upstreamHead.indexOf('\r\n') + 2);
+    const fields = fieldList(upstreamHead);
+    const host = fields.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === 'host');
+    const ordered = [...fields.splice(host, 2), ...fields];
+    const context = ruleContext(this.snapshot, this.live!, this.index, this.request, this.peer);
+    return line + fieldLines(applyHeaderRules(requestRules, ordered, context));
+  }
+
+  /** @returns the offset behind the last octet of the body that was here */
+  onRequestBytes(bytes: Buffer, from: number, to: number): number {
+    const body = this.#body;
+    if (body === undefined || body.ended) return from;
+    const end = body.follow(bytes, from, to, passage);
+    if (body.bad) {
+      this.#refuseBody();
+      return to;
+    }
+    if (this.isOver()) {
+      if (body.ended && this.phase === 'lingering') {
+        this.answer.stopLingering();
+        this.ended('ended');
+      }
+      return end;
+    }
+    const { maxRequestBody } = this.snapshot.policy;
+    if (body.received > maxRequestBody) {
+      this.fail('body_too_large', `At most ${maxRequestBody} bytes are taken.`);
+      return end;
+    }
+    this.touch();
+    const { prefix, ranges } = passage;
+    // Trailers of a request end here, as in the full lane: undici sends none.
+    const suffix = body.chunked !== undefined && body.ended ? '0\r\n\r\n' : '';
+    let size = prefix.length + suffix.length;
+    for (let i = 0; i < ranges.length; i += 2) size += ranges[i + 1]! - ranges[i]!;
+    if (size === 0) return end;
+    const sending = this.#isSending;
+    const upstream = this.#upstream;
+    this.#keptBytes += size;
+    if (this.#keptBytes > this.#keepLimit && sending) this.#parts = undefined;
+    if (this.#parts === undefined && size > MAX_TEXT && this.#connection.owns(bytes)) {
+      upstream!.cork();
+      if (prefix !== '') upstream!.send(prefix);
+      for (let i = 0; i < ranges.length; i += 2)
+        upstream!.sendBytes(bytes.subarray(ranges[i], ranges[i + 1]));
+      if (suffix !== '') upstream!.send(suffix);
+      upstream!.uncork();
+    } else {
+      const part = copyOf(bytes, passage, suffix, size);
+      this.#parts?.push(part);
+      if (sending && typeof part === 'string') upstream!.send(part);
+      else if (sending) upstream!.sendBytes(part as Buffer);
+    }
+    if (!sending) {
+      // What came is held in full until there is a connection; more is not read meanwhile.
+      if (!body.ended) this.isRequestPaused = true;
+    } else if (body.ended) {
+      this.onRequestSent();
+    } else if (!upstream!.flushed) {
+      this.#pauseRequest(upstream!);
+    }
+    return end;
+  }
+
+  #pauseRequest(upstream: UpstreamSocket): void {
+    this.isRequestPaused = true;
+    this.#connection.socket.pause();
+    upstream.awaitFlush();
+  }
+
+  #resumeRequest(): void {
+    if (!this.isRequestPaused) return;
+    this.isRequestPaused = false;
+    this.#connection.socket.resume();
+  }
+
+  onUpstreamFlushed(): void {
+    this.touch();
+    this.#resumeRequest();
+  }
+
+  #refuseBody(): void {
+    if (this.isOver()) return;
+    this.answer.closes = true;
+    this.fail('bad_request', 'The chunks of its body are malformed.');
+  }
+
+  // ---- the response ----
+
+  onUpstreamBytes(bytes: Buffer, length: number): boolean {
+    this.responseBegun = true;
+    if (this.#responseBody !== undefined) return this.#onBody(bytes, 0, length);
+    if (this.#headPart === undefined) return this.#onHead(bytes, 0, length);
+    const joined = Buffer.concat([this.#headPart, bytes.subarray(0, length)]);
+    this.#headPart = undefined;
+    return this.#onHead(joined, 0, joined.length);
+  }
+
+  #onHead(bytes: Buffer, start: number, to: number): boolean {
+    const { policy } = this.snapshot;
+    let from = start;
+    for (;;) {
+      const isHead = this.request.facts.method === 'HEAD';
+      const response = readResponse(bytes, from, to, isHead, policy.responseFields);
+      const { maxHeaderSize } = this.endpoint!.pool.options;
+      if (response === INCOMPLETE && to - from <= maxHeaderSize) {
+        this.#headPart = Buffer.from(bytes.subarray(from, to));
+        return true;
+      }
+      if (
+        response === MALFORMED ||
+        response === INCOMPLETE ||
+        response.length > maxHeaderSize ||
+        response.status === 101
+      ) {
+        this.#lose('bad_response', false);
+        return true;
+      }
+      from += response.length;
+      if (this.noteAnswer(response.status)) return true;
+      if (response.status >= 200) {
+        this.#begin(response);
+        return this.#onBody(bytes, from, to);
+      }
+      this.answer.inform(`${response.head}${policy.requestIdField}: ${this.request.requestId}\r\n\r\n`);
+      if (from === to) return true;
+    }
+  }
+
+  #begin(response: FastResponse): void {
+    const { policy } = this.snapshot;
+    const { answer, request } = this;
+    const { responseRules } = this.live!;
+    const now = this.beginResponse();
+    if (this.forwarder.draining || answer.restIsTooLarge()) answer.closes = true;
+    let { head } = response;
+    if (responseRules !== undefined) {
+      const context = ruleContext(this.snapshot, this.live!, this.index, request, this.peer);
+      const line = head.slice(0, head.indexOf('\r\n') + 2);
+      head = line + fieldLines(applyHeaderRules(responseRules, fieldList(head), context));
+    }
+    if (this.setCookie !== undefined) head += `Set-Cookie: ${this.setCookie}\r\n`;
+    head += `${policy.requestIdField}: ${request.requestId}\r\n`;
+    if (!response.hasDate) head += dateField();
+    if (response.trailer !== undefined && response.body === 'chunked')
+      head += `Trailer: ${response.trailer}\r\n`;
+    if (response.body === 'close') head += 'Transfer-Encoding: chunked\r\n';
+    head += answer.closes ? 'Connection: close\r\n\r\n' : '\r\n';
+    this.#response = response;
+    this.#responseBody = bodyOf(response);
+    answer.hold(response.status, head);
+    this.deadline = now;
+  }
+
+  #onBody(bytes: Buffer, from: number, to: number): boolean {
+    const { answer } = this;
+    const response = this.#response!;
+    const body = this.#responseBody!;
+    const before = body.received;
+    const end = body.follow(bytes, from, to, passage);
+    if (body.bad) {
+      this.#lose('bad_response', false);
+      return true;
+    }
+    const content = body.received - before;
+    let suffix = '';
+    if (body.ended) {
+      if (body.chunked !== undefined) suffix = lastChunk(body.chunked.trailers);
+    } else if (response.body === 'close' && content > 0) {
+      passage.prefix = `${content.toString(16)}\r\n`;
+      suffix = '\r\n';
+    }
+    if (content > 0 || body.ended) answer.write(bytes, passage, suffix, content);
+    if (body.ended) {
+      // The client is slower: what it has not taken is still in the buffer that the next response would go into.
+      if (!answer.flushed) this.#upstream!.replaceBuffer();
+      // What comes behind the response belongs to nobody, and could be taken for the next one.
+      this.#endUpstream(response.keepsAlive && end === to);
+      this.#end();
+      return true;
+    }
+    if (answer.headIsHeld) {
+      // The head must not wait for a body that takes its time: a stream's goes out with the end of this turn.
+      if (response.body !== 'length') process.nextTick(flushHead, this);
+      return true;
+    }
+    this.touch();
+    if (answer.flushed) return true;
+    this.blockedByClient = true;
+    this.#connection.awaitFlush();
+    return false;
+  }
+
+  onClientFlushed(): void {
+    if (this.#responseEnded) {
+      if (this.answer.finished) this.#over();
+      return;
+    }
+    if (!this.blockedByClient) return;
+    this.blockedByClient = false;
+    this.touch();
+    this.#upstream?.resume();
+  }
+
+  /** The last byte for the client is written. */
+  #end(): void {
+    this.ended(this.answer.end());
+  }
+
+  protected override ended(kind: 'ended' | 'lingering'): void {
+    super.ended(kind);
+    this.#responseEnded = true;
+    if (this.answer.finished) this.#over();
+    else this.#connection.awaitFlush();
+  }
+
+  /** The response is out: the connection is free, or ends. */
+  #over(): void {
+    if (this.#recorded) return;
+    // The rest of the request is read first: a client that still sends would lose the answer to a reset.
+    if (this.phase === 'lingering') return;
+    const { closes } = this.answer;
+    const rest = closes || this.answer.requestIsRead() ? undefined : this.#body;
+    this.onClose();
+    this.#connection.onExchangeEnd(rest, closes);
+  }
+
+  override onClose(): void {
+    if (this.#recorded) return;
+    this.#recorded = true;
+    super.onClose();
+  }
+
+  onUpstreamClosed(error: Error | undefined): void {
+    const connected = this.#upstreamIsOpen;
+    const response = this.#response;
+    if (error === undefined && response?.body === 'close' && this.phase === 'responding') {
+      this.#endUpstream(false);
+      this.answer.write(NO_BYTES, NOTHING, '0\r\n\r\n', 0);
+      this.#end();
+      return;
+    }
+    const reason = !connected
+      ? (error as NodeJS.ErrnoException | undefined)?.code === 'CONNECT_TIMEOUT'
+        ? 'connect_timeout'
+        : 'connect_failed'
+      : this.phase === 'responding'
+        ? 'upstream_truncated'
+        : 'upstream_reset';
+    this.#lose(reason, error !== undefined && isLocalShortage(error));
+  }
+
+  // ---- the end of an attempt ----
+
+  /** The attempt has failed. */
+  #lose(reason: FailureReason, local: boolean): void {
+    this.#endUpstream(false);
+    this.attemptFailed(reason, local);
+  }
+
+  protected abortAttempt(): void {
+    if (this.#upstream === undefined) return;
+    this.#endUpstream(false);
+    this.attemptFailed('upstream_reset', false);
+  }
+
+  #endUpstream(reusable: boolean): void {
+    const upstream = this.#upstream;
+    if (upstream === undefined) return;
+    this.#upstream = undefined;
+    this.#isSending = false;
+    this.#responseBody = undefined;
+    this.endAttempt();
+    const sent = this.#body === undefined || (this.#body.ended && upstream.flushed);
+    if (reusable && sent) upstream.release(this.#response!.keepAliveMs);
+    else upstream.abandon();
+  }
+
+  // ---- what the base asks ----
+
+  protected get replayable(): boolean {
+    return this.#body === undefined || this.#parts !== undefined;
+  }
+
+  protected get received(): number {
+    return this.#body?.received ?? 0;
+  }
+
+  protected get bodyIsPaused(): boolean {
+    return this.isRequestPaused;
+  }
+
+  protected abandonBody(): void {
+    this.#parts = undefined;
+    this.#resumeRequest();
+  }
+
+  /** Only a parser that runs ahead of the exchange calls this; here bytes are read by the exchange itself. */
+  onGarbage(): void {}
+}
+
+const NO_BYTES = Buffer.alloc(0);
+const NOTHING: Passage = { prefix: '', ranges: [] };
+
+function flushHead(exchange: FastExchange): void {
+  exchange.flushHead();
+}
+
+function bodyOf({ body, contentLength }: FastResponse): BodyFraming {
+  if (body === 'none') return new BodyFraming(0);
+  if (body === 'chunked') return new BodyFraming(-1);
+  return new BodyFraming(body === 'length' ? contentLength : Number.POSITIVE_INFINITY);
+}
+
+function lastChunk(trailers: readonly string[]): string {
+  let text = '0\r\n';
+  for (const line of trailers) if (isPassableTrailer(line.slice(0, line.indexOf(':')))) text += `${line}\r\n`;
+  return `${text}\r\n`;
+}
+
+function copyOf(bytes: Buffer, { prefix, ranges }: Passage, suffix: string, size: number): string | Buffer {
+  if (size <= MAX_TEXT) {
+    let text = prefix;
+    for (let i = 0; i < ranges.length; i += 2) text += bytes.toString('latin1', ranges[i], ranges[i + 1]);
+    return text + suffix;
+  }
+  const copy = Buffer.allocUnsafe(size);
+  let at = copy.write(prefix, 0, 'latin1');
+  for (let i = 0; i < ranges.length; i += 2) at += bytes.copy(copy, at, ranges[i], ranges[i + 1]);
+  copy.write(suffix, at, 'latin1');
+  return copy;
+}

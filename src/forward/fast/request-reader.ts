@@ -1,0 +1,340 @@
+/**
+ * Reads the head of a request off the wire, for the fast lane: a small and strict part of RFC 9112 that nearly all
+ * requests are in.
+ *
+ *     head        = request-line *field-line CRLF
+ *     request-line = method SP target SP "HTTP/1.1" CRLF
+ *     method      = GET / HEAD / POST / PUT / PATCH / DELETE / OPTIONS
+ *     target      = "/" *( VCHAR except "#" )
+ *     field-line  = token ":" OWS *( HTAB / SP / VCHAR / obs-text ) OWS CRLF
+ *
+ *     Host               exactly one: letters, digits, "." "-" "_", and a port
+ *     Content-Length     at most one, up to 15 digits; not beside Transfer-Encoding
+ *     Transfer-Encoding  at most one, "chunked"
+ *     Connection         at most one, "keep-alive" or "close"
+ *     Upgrade, Expect    none
+ *     the group field    at most one, without a comma
+ *
+ * Whatever is not in it, valid or not, is judged by the full lane, which gets the bytes unread. So nothing is refused
+ * here, and what is forwarded has one reading only.
+ */
+import type { RequestFacts } from '../../routing/match.ts';
+import type { RequestDescription } from '../access-record.ts';
+import { hashStep } from '../fields.ts';
+import { clientAddress, withoutPort } from '../message-fields.ts';
+import type { Peer } from '../peer.ts';
+import type { ForwardPolicy } from '../policy.ts';
+import { forwardedElement, isRequestId } from '../request-head.ts';
+import { newRequestId } from '../request-id.ts';
+import {
+  CLASS,
+  COLON,
+  CR,
+  decimalAt,
+  HOST,
+  HT,
+  isWord,
+  LF,
+  SLASH,
+  SP,
+  TARGET,
+  TOKEN,
+  VALUE,
+} from './octets.ts';
+
+/** The end of the head has not come. */
+export const PARTIAL = 0;
+/** Not in the grammar of this lane. */
+export const FOREIGN = 1;
+
+const METHODS = ['GET', 'POST', 'PUT', 'HEAD', 'PATCH', 'DELETE', 'OPTIONS'] as const;
+
+const VERSION = 'HTTP/1.1\r\n';
+
+/** What is passed on of the head that is being read, as pairs of offsets. Used within one call only. */
+const passed: number[] = [];
+
+/** A request in the grammar of the fast lane. */
+export interface FastRequest extends RequestDescription {
+  /** Bytes of the body; -1: chunked. */
+  readonly contentLength: number;
+  /** The client ends the connection after this one. */
+  readonly closes: boolean;
+  /** For the upstream, as a Latin-1 string, without the empty line at its end. */
+  readonly upstreamHead: string;
+  /** Bytes of the head as it came. */
+  readonly length: number;
+}
+
+class Facts implements RequestFacts {
+  readonly method: string;
+  readonly path: string;
+  readonly host: string;
+  readonly group: string;
+  readonly groups = undefined;
+  readonly client: string;
+  readonly #head: string;
+  readonly #hiddenField: string | undefined;
+  #rawHeaders: string[] | undefined = undefined;
+
+  /**
+   * @param head        as it came
+   * @param hiddenField lower-case name of a field that routing must not see
+   */
+  constructor(
+    head: string,
+    hiddenField: string | undefined,
+    method: string,
+    path: string,
+    host: string,
+    group: string,
+    client: string,
+  ) {
+    this.#head = head;
+    this.#hiddenField = hiddenField;
+    this.method = method;
+    this.path = path;
+    this.host = host;
+    this.group = group;
+    this.client = client;
+  }
+
+  /** Made when something looks at them, which most tables never do. */
+  get rawHeaders(): readonly string[] {
+    this.#rawHeaders ??= fieldsOf(this.#head, this.#hiddenField);
+    return this.#rawHeaders;
+  }
+}
+
+/**
+ * @param from  offset of the first octet of the head
+ * @param to    offset behind the last octet that has come
+ * @param limit most field lines
+ * @returns the request, `PARTIAL` or `FOREIGN`
+ */
+export function readRequest(
+  bytes: Buffer,
+  from: number,
+  to: number,
+  limit: number,
+  policy: ForwardPolicy,
+  peer: Peer,
+): FastRequest | typeof PARTIAL | typeof FOREIGN {
+  const method = methodAt(bytes, from, to);
+  if (method === undefined) return to - from < 8 && isBeginning(bytes, from, to) ? PARTIAL : FOREIGN;
+  const targetStart = from + method.length + 1;
+  let i = targetStart;
+  if (i < to && bytes[i] !== SLASH) return FOREIGN;
+  while (i < to && (CLASS[bytes[i]!]! & TARGET) !== 0) i++;
+  const targetEnd = i;
+  for (let j = -1; j < VERSION.length; j++, i++) {
+    if (i >= to) return PARTIAL;
+    if (bytes[i] !== (j === -1 ? SP : VERSION.charCodeAt(j))) return FOREIGN;
+  }
+
+  const fields = policy.requestFields;
+  const { trusted } = peer;
+  let passedCount = 0;
+  let passStart = from;
+  let hostStart = -1;
+  let hostEnd = -1;
+  let contentLength = 0;
+  let hasLength = false;
+  let isChunked = false;
+  let hasConnection = false;
+  let closes = false;
+  let groupStart = -1;
+  let groupEnd = -1;
+  let hiddenField: string | undefined;
+  let requestId: string | undefined;
+  let forwardedFor: string | undefined;
+  let forwardedProto: string | undefined;
+  let forwardedHost: string | undefined;
+
+  for (let count = 0; ; count++) {
+    if (i >= to) return PARTIAL;
+    if (bytes[i] === CR) {
+      if (i + 1 >= to) return PARTIAL;
+      if (bytes[i + 1] !== LF) return FOREIGN;
+      break;
+    }
+    if (count === limit) return FOREIGN;
+    const lineStart = i;
+    let hash = 0;
+    for (; i < to; i++) {
+      const octet = bytes[i]!;
+      if ((CLASS[octet]! & TOKEN) === 0) break;
+      hash = hashStep(hash, octet);
+    }
+    if (i >= to) return PARTIAL;
+    if (bytes[i] !== COLON || i === lineStart) return FOREIGN;
+    const name = fields.nameAt(bytes, lineStart, i, hash);
+    i++;
+    while (i < to && (bytes[i] === SP || bytes[i] === HT)) i++;
+    const start = i;
+    while (i < to && (CLASS[bytes[i]!]! & VALUE) !== 0) i++;
+    if (i + 1 >= to) return i < to && bytes[i] !== CR ? FOREIGN : PARTIAL;
+    if (bytes[i] !== CR || bytes[i + 1] !== LF) return FOREIGN;
+    let end = i;
+    while (end > start && (bytes[end - 1] === SP || bytes[end - 1] === HT)) end--;
+    i += 2;
+    switch (name.role) {
+      case 'pass':
+      case 'accept':
+      case 'via':
+      case 'keepAlive':
+      case 'date':
+        continue;
+      case 'host':
+        if (hostStart !== -1 || end === start) return FOREIGN;
+        for (let j = start; j < end; j++) if ((CLASS[bytes[j]!]! & HOST) === 0) return FOREIGN;
+        hostStart = start;
+        hostEnd = end;
+        continue;
+      case 'contentLength':
+        contentLength = decimalAt(bytes, start, end);
+        if (hasLength || contentLength === -1) return FOREIGN;
+        hasLength = true;
+        continue;
+      case 'transferEncoding':
+        if (isChunked || !isWord(bytes, start, end, 'chunked')) return FOREIGN;
+        isChunked = true;
+        continue;
+      case 'group':
+        if (groupStart !== -1 || hiddenField !== undefined) return FOREIGN;
+        if (trusted || !policy.groupNeedsTrust) {
+          for (let j = start; j < end; j++) if (bytes[j] === 0x2c) return FOREIGN;
+          groupStart = start;
+          groupEnd = end;
+          continue;
+        }
+        hiddenField = name.lower;
+        break;
+      case 'connection':
+        if (hasConnection) return FOREIGN;
+        hasConnection = true;
+        if (isWord(bytes, start, end, 'close')) closes = true;
+        else if (!isWord(bytes, start, end, 'keep-alive')) return FOREIGN;
+        break;
+      case 'upgrade':
+      case 'expect':
+        return FOREIGN;
+      case 'requestId':
+        if (trusted && requestId === undefined) {
+          const value = bytes.toString('latin1', start, end);
+          if (isRequestId(value)) requestId = value;
+        }
+        break;
+      case 'xForwardedFor':
+        if (trusted) {
+          const value = bytes.toString('latin1', start, end);
+          forwardedFor = forwardedFor === undefined ? value : `${forwardedFor}, ${value}`;
+        }
+        break;
+      case 'xForwardedProto':
+        if (trusted) forwardedProto ??= bytes.toString('latin1', start, end);
+        break;
+      case 'xForwardedHost':
+        if (trusted) forwardedHost ??= bytes.toString('latin1', start, end);
+        break;
+      case 'xForwardedOther':
+      case 'forwarded':
+        if (trusted) continue;
+        break;
+    }
+    // Comes here: a field that ends with this hop, or is written anew.
+    if (lineStart > passStart) {
+      passed[passedCount++] = passStart;
+      passed[passedCount++] = lineStart;
+    }
+    passStart = i;
+  }
+  if (hostStart === -1 || (isChunked && hasLength)) return FOREIGN;
+  const text = bytes.toString('latin1', from, i + 2);
+  let head = '';
+  for (let j = 0; j < passedCount; j += 2) head += text.slice(passed[j]! - from, passed[j + 1]! - from);
+  if (i > passStart) head += text.slice(passStart - from, i - from);
+
+  requestId ??= newRequestId();
+  const authority = text.slice(hostStart - from, hostEnd - from);
+  // Expected with methods that have a body (RFC 9110, 8.6), and undici sends it, too.
+  if (!hasLength && !isChunked && (method === 'POST' || method === 'PUT' || method === 'PATCH')) {
+    head += 'Content-Length: 0\r\n';
+  }
+  head += `${policy.requestIdField}: ${requestId}\r\n`;
+  if (policy.xForwarded) {
+    head +=
+      forwardedFor === undefined
+        ? `X-Forwarded-For: ${peer.address}\r\n`
+        : `X-Forwarded-For: ${forwardedFor}, ${peer.address}\r\n`;
+    head += `X-Forwarded-Proto: ${forwardedProto ?? 'http'}\r\n`;
+    const seenHost = forwardedHost ?? authority;
+    if (seenHost !== '') head += `X-Forwarded-Host: ${seenHost}\r\n`;
+  }
+  if (policy.forwarded) head += `Forwarded: ${forwardedElement(peer.address, authority)}\r\n`;
+  if (policy.via !== undefined) head += `Via: ${policy.via}\r\n`;
+  const path = text.slice(targetStart - from, targetEnd - from);
+  return {
+    facts: new Facts(
+      text,
+      hiddenField,
+      method,
+      path,
+      policy.needsHost ? withoutPort(authority) : '',
+      groupStart === -1 ? '' : text.slice(groupStart - from, groupEnd - from).toLowerCase(),
+      policy.needsClient ? clientAddress(peer.address, forwardedFor, policy.isTrusted) : peer.address,
+    ),
+    requestId,
+    host: authority,
+    target: path,
+    protocol: 'HTTP/1.1',
+    contentLength: isChunked ? -1 : contentLength,
+    closes,
+    upstreamHead: head,
+    length: text.length,
+  };
+}
+
+/** The method, with the space behind it. */
+function methodAt(bytes: Buffer, from: number, to: number): (typeof METHODS)[number] | undefined {
+  for (const method of METHODS) {
+    const end = from + method.length;
+    if (end < to && bytes[end] === SP && startsWith(bytes, from, method)) return method;
+  }
+  return undefined;
+}
+
+function startsWith(bytes: Buffer, from: number, word: string): boolean {
+  for (let i = 0; i < word.length; i++) if (bytes[from + i] !== word.charCodeAt(i)) return false;
+  return true;
+}
+
+/** Whether what has come so far may become one of the methods. */
+function isBeginning(bytes: Buffer, from: number, to: number): boolean {
+  const text = bytes.toString('latin1', from, to);
+  return METHODS.some((method) => `${method} `.startsWith(text));
+}
+
+/** @param hiddenField lower-case name of a field that is not to be seen */
+function fieldsOf(text: string, hiddenField: string | undefined): string[] {
+  const fields: string[] = [];
+  let at = text.indexOf('\r\n') + 2;
+  for (;;) {
+    const end = text.indexOf('\r\n', at);
+    if (end === at) return fields;
+    const colon = text.indexOf(':', at);
+    const name = text.slice(at, colon);
+    if (hiddenField === undefined || name.toLowerCase() !== hiddenField) {
+      fields.push(name, trimmed(text, colon + 1, end));
+    }
+    at = end + 2;
+  }
+}
+
+/** Without the blanks around it; `trim()` would take more than blanks. */
+function trimmed(text: string, from: number, to: number): string {
+  let [start, end] = [from, to];
+  while (start < end && (text.charCodeAt(start) === SP || text.charCodeAt(start) === HT)) start++;
+  while (end > start && (text.charCodeAt(end - 1) === SP || text.charCodeAt(end - 1) === HT)) end--;
+  return text.slice(start, end);
+}

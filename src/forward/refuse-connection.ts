@@ -1,0 +1,42 @@
+/** The answer to bytes that are no request, on a bare socket; the connection ends with it. */
+import type { Socket } from 'node:net';
+import { endpointLabel } from '../backends/endpoint.ts';
+import { startRecord } from './access-record.ts';
+import type { Forwarder } from './forwarder.ts';
+import { peerOf } from './peer.ts';
+import { rawAnswer } from './raw-answer.ts';
+import { FAILURES, type FailureReason } from './reasons.ts';
+import { newRequestId } from './request-id.ts';
+
+/** How long the bytes of a refused connection are read before it ends, so that the client can read the answer. */
+const LINGER_MS = 500;
+
+export function refuseConnection(
+  forwarder: Forwarder,
+  socket: Socket,
+  reason: FailureReason,
+  detail?: string,
+): void {
+  const { accessLog, log, metrics, now } = forwarder.edges;
+  const { policy } = forwarder.snapshot;
+  const requestId = newRequestId();
+  const { status, termination } = FAILURES[reason];
+  const answer = rawAnswer(reason, undefined, requestId, policy.requestIdField, detail);
+  metrics.failures(reason).value++;
+  forwarder.unroutedCells.record('', status, 0, -1);
+  const peer = peerOf(socket, policy.trust);
+  log.debug({ client: endpointLabel(peer.address, peer.port), reason, detail }, 'request refused');
+  const record = startRecord(peer);
+  record.status = status;
+  record.bytesOut = answer.length;
+  if (peer.requests === 0) record.totalMs = now() - peer.acceptedAt;
+  record.termination = termination;
+  record.reason = reason;
+  record.requestId = requestId;
+  accessLog.write(record);
+  socket.on('error', () => {});
+  socket.end(answer);
+  // Closing at once, with bytes unread, would reset the connection under the answer.
+  socket.resume();
+  setTimeout(() => socket.destroy(), LINGER_MS).unref();
+}
