@@ -14,6 +14,9 @@ const PACKAGES: Readonly<Record<string, string>> = {
   haproxy: 'haproxy',
   nginx: 'nginx',
   lsof: 'lsof',
+  buildah: 'buildah',
+  busybox: 'busybox-static',
+  promtool: 'prometheus',
 };
 
 /** Where Debian puts servers, whether or not the user's PATH has it. */
