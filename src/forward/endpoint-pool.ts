@@ -23,6 +23,8 @@ export interface PoolOptions {
   readonly maxConnections: number;
   readonly maxPending: number;
   readonly maxHeaderSize: number;
+  /** Requests of one turn that may share a connection; 1: none. */
+  readonly pipelining: number;
 }
 
 export interface PoolEvents {
@@ -136,6 +138,9 @@ export class EndpointPool {
   readonly #waiting = new Set<Waiter>();
   #leased = 0;
   #draining = false;
+  #batch: PooledSocket | undefined = undefined;
+  /** Monotonic milliseconds. */
+  #pipeliningFrom = Number.NEGATIVE_INFINITY;
 
   constructor(options: PoolOptions, events: PoolEvents, now: () => number) {
     this.options = options;
@@ -218,6 +223,34 @@ export class EndpointPool {
       else this.#idleSockets.push(socket);
     }
     if (this.#waiting.size > 0) this.#serveWaiting();
+  }
+
+  /**
+   * The socket that requests of this turn may join, behind others.
+   *
+   * @returns undefined where there is none, or pipelining is off
+   */
+  openBatch<S extends PooledSocket>(): S | undefined {
+    return this.#batch as S | undefined;
+  }
+
+  /** Whether a request that can be repeated may share its connection. */
+  get pipelines(): boolean {
+    return this.options.pipelining > 1 && this.#pipeliningFrom <= this.now();
+  }
+
+  startBatch(socket: PooledSocket): void {
+    this.#batch = socket;
+  }
+
+  endBatch(socket: PooledSocket): void {
+    if (this.#batch === socket) this.#batch = undefined;
+  }
+
+  /** The endpoint was slow or broke off while requests waited behind another. */
+  pausePipelining(ms: number): void {
+    this.#pipeliningFrom = this.now() + ms;
+    this.#batch = undefined;
   }
 
   /** A socket that lay idle was closed by the other side. */

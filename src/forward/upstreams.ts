@@ -252,5 +252,6 @@ function poolOptions(config: Config, backend: BackendConfig, connect: ConnectFac
     maxConnections: backend.maxConnections,
     maxPending: backend.maxPending,
     maxHeaderSize: config.limits.headSize,
+    pipelining: backend.pipelining,
   };
 }

@@ -226,6 +226,14 @@ export const backend = z.strictObject({
   slowStart: duration({ min: 0, max: 3_600_000 })
     .prefault('0ms')
     .describe('Time in which an endpoint that comes back ramps up from 10 % of its share; `0ms`: at once.'),
+  pipelining: z
+    .int()
+    .min(1)
+    .max(64)
+    .default(1)
+    .describe(
+      'Most GET and HEAD requests of one moment that may share a connection, their responses in order: less CPU, but a slow response holds up those behind it for a moment. 1: none.',
+    ),
   maxConnections: z
     .int()
     .min(0)

@@ -90,6 +90,7 @@ export class FastExchange extends Exchange implements SocketUser {
   }
 
   protected tryConnect(endpoint: Endpoint, fresh: boolean): boolean {
+    if (endpoint.pool.options.pipelining > 1 && !fresh && this.#joinBatch(endpoint)) return true;
     if (!endpoint.pool.reserveSocket()) return false;
     this.#connect(endpoint, fresh);
     return true;
@@ -99,20 +100,43 @@ export class FastExchange extends Exchange implements SocketUser {
     this.#connect(this.endpoint!, false);
   }
 
+  /** Behind requests that others have made in this turn. */
+  #joinBatch({ pool }: Endpoint): boolean {
+    const socket = pool.openBatch<UpstreamSocket>();
+    if (socket === undefined || !this.#mayShare() || !socket.join(this, pool.options.pipelining))
+      return false;
+    this.#sendOn(socket);
+    return true;
+  }
+
+  /** Only what can be sent again without harm may stand behind something else. */
+  #mayShare(): boolean {
+    const { method } = this.request.facts;
+    return this.#body === undefined && (method === 'GET' || method === 'HEAD');
+  }
+
   #connect({ pool }: Endpoint, fresh: boolean): void {
     const idle = pool.takeSocket<UpstreamSocket>(fresh);
-    this.beginAttempt(idle !== undefined);
-    this.#headPart = undefined;
-    this.#response = undefined;
     if (idle === undefined) {
+      this.beginAttempt(false);
       this.#upstreamIsOpen = false;
-      this.#upstream = new UpstreamSocket(pool, this);
-    } else {
-      idle.use(this);
-      this.#upstreamIsOpen = true;
-      this.#upstream = idle;
-      this.#send(idle);
+      this.#upstream = new UpstreamSocket(pool, this.forwarder.deadlines, this);
+      return;
     }
+    idle.use(this);
+    if (pool.options.pipelining > 1 && !fresh && pool.pipelines && this.#mayShare()) {
+      idle.beginBatch();
+      pool.startBatch(idle);
+    }
+    this.#sendOn(idle);
+  }
+
+  /** On a connection that is open. */
+  #sendOn(socket: UpstreamSocket): void {
+    this.beginAttempt(true);
+    this.#upstreamIsOpen = true;
+    this.#upstream = socket;
+    this.#send(socket);
   }
 
   onUpstreamOpen(): void {
@@ -124,6 +148,8 @@ export class FastExchange extends Exchange implements SocketUser {
     const parts = this.#parts;
     const whole = this.#body === undefined || this.#body.ended;
     this.beginSending(whole);
+    this.#headPart = undefined;
+    this.#response = undefined;
     this.#isSending = true;
     const head = `${this.#upstreamHead()}\r\n`;
     if (parts === undefined || parts.length === 0) upstream.send(head);
@@ -237,16 +263,18 @@ export class FastExchange extends Exchange implements SocketUser {
 
   // ---- the response ----
 
-  onUpstreamBytes(bytes: Buffer, length: number): boolean {
+  onUpstreamBytes(bytes: Buffer, from: number, to: number): number {
     this.responseBegun = true;
-    if (this.#responseBody !== undefined) return this.#onBody(bytes, 0, length);
-    if (this.#headPart === undefined) return this.#onHead(bytes, 0, length);
-    const joined = Buffer.concat([this.#headPart, bytes.subarray(0, length)]);
+    if (this.#responseBody !== undefined) return this.#onBody(bytes, from, to);
+    const part = this.#headPart;
+    if (part === undefined) return this.#onHead(bytes, from, to);
     this.#headPart = undefined;
-    return this.#onHead(joined, 0, joined.length);
+    const joined = Buffer.concat([part, bytes.subarray(from, to)]);
+    // Back in terms of `bytes`: the head never ends within the part, or it would not have been one.
+    return this.#onHead(joined, 0, joined.length) - part.length + from;
   }
 
-  #onHead(bytes: Buffer, start: number, to: number): boolean {
+  #onHead(bytes: Buffer, start: number, to: number): number {
     const { policy } = this.snapshot;
     let from = start;
     for (;;) {
@@ -255,7 +283,7 @@ export class FastExchange extends Exchange implements SocketUser {
       const { maxHeaderSize } = this.endpoint!.pool.options;
       if (response === INCOMPLETE && to - from <= maxHeaderSize) {
         this.#headPart = Buffer.from(bytes.subarray(from, to));
-        return true;
+        return to;
       }
       if (
         response === MALFORMED ||
@@ -264,16 +292,16 @@ export class FastExchange extends Exchange implements SocketUser {
         response.status === 101
       ) {
         this.#lose('bad_response', false);
-        return true;
+        return to;
       }
       from += response.length;
-      if (this.noteAnswer(response.status)) return true;
+      if (this.noteAnswer(response.status)) return to;
       if (response.status >= 200) {
         this.#begin(response);
         return this.#onBody(bytes, from, to);
       }
       this.answer.inform(`${response.head}${policy.requestIdField}: ${this.request.requestId}\r\n\r\n`);
-      if (from === to) return true;
+      if (from === to) return to;
     }
   }
 
@@ -302,7 +330,7 @@ export class FastExchange extends Exchange implements SocketUser {
     this.deadline = now;
   }
 
-  #onBody(bytes: Buffer, from: number, to: number): boolean {
+  #onBody(bytes: Buffer, from: number, to: number): number {
     const { answer } = this;
     const response = this.#response!;
     const body = this.#responseBody!;
@@ -310,7 +338,7 @@ export class FastExchange extends Exchange implements SocketUser {
     const end = body.follow(bytes, from, to, passage);
     if (body.bad) {
       this.#lose('bad_response', false);
-      return true;
+      return to;
     }
     const content = body.received - before;
     let suffix = '';
@@ -324,21 +352,22 @@ export class FastExchange extends Exchange implements SocketUser {
     if (body.ended) {
       // The client is slower: what it has not taken is still in the buffer that the next response would go into.
       if (!answer.flushed) this.#upstream!.replaceBuffer();
-      // What comes behind the response belongs to nobody, and could be taken for the next one.
-      this.#endUpstream(response.keepsAlive && end === to);
+      this.#endUpstream(response.keepsAlive, end === to);
       this.#end();
-      return true;
+      return end;
     }
     if (answer.headIsHeld) {
       // The head must not wait for a body that takes its time: a stream's goes out with the end of this turn.
       if (response.body !== 'length') process.nextTick(flushHead, this);
-      return true;
+      return to;
     }
     this.touch();
-    if (answer.flushed) return true;
-    this.blockedByClient = true;
-    this.#connection.awaitFlush();
-    return false;
+    if (!answer.flushed) {
+      this.blockedByClient = true;
+      this.#upstream!.pause();
+      this.#connection.awaitFlush();
+    }
+    return to;
   }
 
   onClientFlushed(): void {
@@ -414,7 +443,8 @@ export class FastExchange extends Exchange implements SocketUser {
     this.attemptFailed('upstream_reset', false);
   }
 
-  #endUpstream(reusable: boolean): void {
+  /** @param clean nothing came behind the response */
+  #endUpstream(reusable: boolean, clean = false): void {
     const upstream = this.#upstream;
     if (upstream === undefined) return;
     this.#upstream = undefined;
@@ -422,8 +452,8 @@ export class FastExchange extends Exchange implements SocketUser {
     this.#responseBody = undefined;
     this.endAttempt();
     const sent = this.#body === undefined || (this.#body.ended && upstream.flushed);
-    if (reusable && sent) upstream.release(this.#response!.keepAliveMs);
-    else upstream.abandon();
+    if (reusable && sent) upstream.release(this.#response!.keepAliveMs, clean);
+    else upstream.leave(this);
   }
 
   // ---- what the base asks ----

@@ -1,18 +1,27 @@
 /**
- * A connection to an endpoint, as the fast lane uses it: bytes out, bytes in, one exchange at a time.
+ * A connection to an endpoint, as the fast lane uses it: bytes out, bytes in.
+ *
+ * One request at a time, unless the backend allows pipelining: then GET and HEAD requests of one turn of the event loop
+ * leave in one write, and their responses come in the same order. A slow one holds up those behind it, so these are
+ * sent again elsewhere after a moment, and the endpoint gets no more than one at a time for a while.
  *
  * Reads go into one buffer of its own: left to itself Node makes a buffer of 64 KiB for every read and shrinks it to
  * what came, which costs more than reading it. The pages that small responses never touch take no memory.
  */
 import type { Socket } from 'node:net';
 import { connectEndpoint, readyEvent } from '../../backends/connect.ts';
+import type { Deadlines, Timed } from '../deadlines.ts';
 import { ConnectTimeoutError, type EndpointPool, type PooledSocket } from '../endpoint-pool.ts';
 
 /** Whose request is on the connection. */
 export interface SocketUser {
   onUpstreamOpen(): void;
-  /** @returns false to read no more until `resume`; the bytes are gone when it returns true */
-  onUpstreamBytes(bytes: Buffer, length: number): boolean;
+  /**
+   * The bytes are gone when it returns, unless it has called `replaceBuffer` or `pause`.
+   *
+   * @returns the offset behind the last octet of its response that was here
+   */
+  onUpstreamBytes(bytes: Buffer, from: number, to: number): number;
   /** What was written is out. */
   onUpstreamFlushed(): void;
   /** @param error undefined when the other side just ended it */
@@ -25,22 +34,41 @@ export const READ_SIZE = 64 * 1024;
 /** Closed this much before the upstream says it closes idle connections, as undici does: both at once would race. */
 const HINT_MARGIN_MS = 2_000;
 
+/** A response that keeps others waiting for longer than this is slow. */
+const SLOW_MS = 50;
+
+/** How long an endpoint that was slow, or broke off, gets one request at a time. */
+const PIPELINING_PAUSE_MS = 5_000;
+
 /** A connection's age limit is spread by this share, so that those opened together do not close together. */
 const AGE_SPREAD = 0.2;
 
-export class UpstreamSocket implements PooledSocket {
+export class UpstreamSocket implements PooledSocket, Timed {
   readonly #pool: EndpointPool;
   readonly #socket: Socket;
+  readonly #deadlines: Deadlines;
+  /** Whose response comes next. */
   #user: SocketUser | undefined;
+  /** Whose responses come behind that. */
+  readonly #followers: SocketUser[] = [];
+  /** Requests of this turn, to leave together; undefined: they leave at once. */
+  #batch: string | undefined = undefined;
+  #paused = false;
+  /** A response is to come that nobody will read. */
+  #isTainted = false;
   #open = false;
   #gone = false;
   #expiresAt = Number.POSITIVE_INFINITY;
   #onFlushed: (() => void) | undefined = undefined;
   #nextBuffer: Buffer | undefined = Buffer.allocUnsafeSlow(READ_SIZE);
   idleUntil = Number.POSITIVE_INFINITY;
+  deadline = Number.POSITIVE_INFINITY;
+  nextTimed: Timed | undefined = undefined;
+  previousTimed: Timed | undefined = undefined;
 
-  constructor(pool: EndpointPool, user: SocketUser) {
+  constructor(pool: EndpointPool, deadlines: Deadlines, user: SocketUser) {
     this.#pool = pool;
+    this.#deadlines = deadlines;
     this.#user = user;
     const { options } = pool;
     const { scheme, address, port, connectTimeout, maxAge } = options;
@@ -89,9 +117,39 @@ export class UpstreamSocket implements PooledSocket {
     this.#user = user;
   }
 
+  /** What is sent in this turn leaves with its end, in one write, and others may `join`. */
+  beginBatch(): void {
+    this.#batch = '';
+    setImmediate(endBatch, this);
+  }
+
+  /** A request that can be repeated goes behind those of this turn. @returns false: no room for it */
+  join(user: SocketUser, most: number): boolean {
+    if (this.#batch === undefined || this.#gone || this.#user === undefined) return false;
+    if (this.#followers.length + 2 > most) return false;
+    this.#followers.push(user);
+    if (this.#followers.length === 1) this.#watch();
+    return true;
+  }
+
+  endBatch(): void {
+    const batch = this.#batch;
+    this.#batch = undefined;
+    this.#pool.endBatch(this);
+    if (batch !== undefined && batch !== '' && !this.#gone) this.#socket.write(batch, 'latin1');
+  }
+
+  /** The response in front keeps the others waiting: they are sent again elsewhere. */
+  onDeadline(): void {
+    this.#pool.pausePipelining(PIPELINING_PAUSE_MS);
+    this.#deadlines.remove(this);
+    this.#dismissFollowers();
+  }
+
   /** @param text Latin-1 */
   send(text: string): void {
-    this.#socket.write(text, 'latin1');
+    if (this.#batch === undefined) this.#socket.write(text, 'latin1');
+    else this.#batch += text;
   }
 
   /** The bytes must stay as they are until it is `flushed`. */
@@ -120,32 +178,55 @@ export class UpstreamSocket implements PooledSocket {
     this.#nextBuffer = Buffer.allocUnsafeSlow(READ_SIZE);
   }
 
+  /** From within `onUpstreamBytes`: nothing more is read, and the bytes stay as they are, until `resume`. */
+  pause(): void {
+    this.#paused = true;
+  }
+
   resume(): void {
+    this.#paused = false;
     this.#socket.resume();
   }
 
   /**
-   * The exchange is over, and the connection can be used again.
+   * The response has come in full, and the connection can be used again.
    *
    * @param hintMs how long the upstream keeps it, milliseconds; -1: it did not say
+   * @param clean  nothing came behind the response
    */
-  release(hintMs: number): void {
+  release(hintMs: number, clean: boolean): void {
+    const next = this.#followers.shift();
+    if (next !== undefined) {
+      this.#user = next;
+      if (this.#followers.length === 0) this.#unwatch();
+      else this.deadline = this.#deadlines.coarseNow + SLOW_MS;
+      return;
+    }
+    // Bytes that nobody asked for would be taken for the answer to the next request.
+    if (!clean || this.#isTainted) {
+      this.#abandon();
+      return;
+    }
     this.#user = undefined;
     const now = this.#pool.now();
-    const idle =
-      hintMs === -1
-        ? this.#pool.options.keepAlive
-        : Math.min(this.#pool.options.keepAlive, hintMs - HINT_MARGIN_MS);
+    const { keepAlive } = this.#pool.options;
+    const idle = hintMs === -1 ? keepAlive : Math.min(keepAlive, hintMs - HINT_MARGIN_MS);
     this.idleUntil = Math.min(now + idle, this.#expiresAt);
     this.#pool.releaseSocket(this.#gone ? undefined : this);
   }
 
-  /** The exchange has given it up. */
-  abandon(): void {
-    this.#user = undefined;
-    this.#gone = true;
-    this.#socket.destroy();
-    this.#pool.releaseSocket(undefined);
+  /** The request is given up, or its response is the last one here. */
+  leave(user: SocketUser): void {
+    if (user === this.#user) {
+      this.#abandon();
+      return;
+    }
+    const at = this.#followers.indexOf(user);
+    if (at === -1) return;
+    // Its response will come, and there is nobody to read it: nor can anybody read what is behind it.
+    this.#followers.splice(at, 1);
+    this.#isTainted = true;
+    this.#dismissFollowers();
   }
 
   close(): void {
@@ -163,11 +244,43 @@ export class UpstreamSocket implements PooledSocket {
   }
 
   #onBytes(bytes: Buffer, length: number): boolean {
-    if (this.#gone) return true;
-    if (this.#user !== undefined) return this.#user.onUpstreamBytes(bytes, length);
-    // Nobody asked: it must not be taken for the answer to the next request.
-    this.#end(undefined);
-    return true;
+    let from = 0;
+    while (from < length && !this.#gone) {
+      const user = this.#user;
+      if (user === undefined) this.#end(undefined);
+      else {
+        from = user.onUpstreamBytes(bytes, from, length);
+        // It left something, and is not done.
+        if (from < length && this.#user === user) this.#end(undefined);
+      }
+    }
+    return !this.#paused;
+  }
+
+  #watch(): void {
+    this.deadline = this.#deadlines.coarseNow + SLOW_MS;
+    this.#deadlines.add(this);
+  }
+
+  #unwatch(): void {
+    this.deadline = Number.POSITIVE_INFINITY;
+    this.#deadlines.remove(this);
+  }
+
+  /** Those behind the one in front are sent again: their requests can be repeated. */
+  #dismissFollowers(): void {
+    if (this.#followers.length === 0) return;
+    this.#isTainted = true;
+    this.#unwatch();
+    for (const follower of this.#followers.splice(0)) follower.onUpstreamClosed(undefined);
+  }
+
+  #abandon(): void {
+    this.#user = undefined;
+    this.#gone = true;
+    this.#socket.destroy();
+    this.#pool.releaseSocket(undefined);
+    this.#dismissFollowers();
   }
 
   #end(error: Error | undefined): void {
@@ -175,7 +288,12 @@ export class UpstreamSocket implements PooledSocket {
     this.#gone = true;
     this.#socket.destroy();
     const user = this.#user;
+    if (this.#followers.length > 0) this.#pool.pausePipelining(PIPELINING_PAUSE_MS);
     if (user === undefined) this.#pool.forgetSocket(this);
     else user.onUpstreamClosed(error);
   }
+}
+
+function endBatch(socket: UpstreamSocket): void {
+  socket.endBatch();
 }
