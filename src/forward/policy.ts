@@ -13,8 +13,12 @@ export interface ForwardPolicy {
   /** What Via gets on the way to the upstream, such as `1.1 pointsman`; undefined: none. A gateway need not add it
    * to responses (RFC 9110, 7.6.3). */
   readonly via: string | undefined;
+  /** The same as a line of a head; '' for none. */
+  readonly viaLine: string;
   readonly groupHeader: string;
   readonly requestIdField: string;
+  /** The line of a head, up to the id. */
+  readonly requestIdStart: string;
   /** Routes look at the host; otherwise it need not be taken apart. */
   readonly needsHost: boolean;
   /** Routes look at the client's address; otherwise X-Forwarded-For need not be taken apart. */
@@ -51,7 +55,9 @@ export function compilePolicy(
     xForwarded: forwarding.xForwarded,
     forwarded: forwarding.forwarded,
     via: forwarding.via === '' ? undefined : `1.1 ${forwarding.via}`,
+    viaLine: forwarding.via === '' ? '' : `Via: 1.1 ${forwarding.via}\r\n`,
     requestIdField: forwarding.requestId,
+    requestIdStart: `${forwarding.requestId}: `,
     needsHost: needs.host,
     needsClient: needs.client,
     upgrades: new Set(forwarding.upgrades.map((protocol) => protocol.toLowerCase())),

@@ -1,4 +1,5 @@
 /** A request on the fast lane: both sides are bare sockets, and bytes go from one to the other as they come. */
+
 import { isLocalShortage } from '../../backends/socket-error.ts';
 import type { Endpoint } from '../endpoint.ts';
 import { Exchange } from '../exchange.ts';
@@ -12,6 +13,7 @@ import type { ClientConnection } from './client-connection.ts';
 import { dateField } from './date-field.ts';
 import { FastAnswer } from './fast-answer.ts';
 import { fieldLines, fieldList } from './field-lines.ts';
+import { latin1 } from './latin1.ts';
 import type { FastRequest } from './request-reader.ts';
 import { type FastResponse, INCOMPLETE, MALFORMED, readResponse } from './response-reader.ts';
 import { type SocketUser, UpstreamSocket } from './upstream-socket.ts';
@@ -318,7 +320,8 @@ export class FastExchange extends Exchange implements SocketUser {
       head = line + fieldLines(applyHeaderRules(responseRules, fieldList(head), context));
     }
     if (this.setCookie !== undefined) head += `Set-Cookie: ${this.setCookie}\r\n`;
-    head += `${policy.requestIdField}: ${request.requestId}\r\n`;
+    head += policy.requestIdStart + request.requestId;
+    head += '\r\n';
     if (!response.hasDate) head += dateField();
     if (response.trailer !== undefined && response.body === 'chunked')
       head += `Trailer: ${response.trailer}\r\n`;
@@ -501,7 +504,7 @@ function lastChunk(trailers: readonly string[]): string {
 function copyOf(bytes: Buffer, { prefix, ranges }: Passage, suffix: string, size: number): string | Buffer {
   if (size <= MAX_TEXT) {
     let text = prefix;
-    for (let i = 0; i < ranges.length; i += 2) text += bytes.toString('latin1', ranges[i], ranges[i + 1]);
+    for (let i = 0; i < ranges.length; i += 2) text += latin1(bytes, ranges[i]!, ranges[i + 1]!);
     return text + suffix;
   }
   const copy = Buffer.allocUnsafe(size);

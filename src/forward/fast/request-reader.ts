@@ -18,6 +18,7 @@
  * Whatever is not in it, valid or not, is judged by the full lane, which gets the bytes unread. So nothing is refused
  * here, and what is forwarded has one reading only.
  */
+
 import type { RequestFacts } from '../../routing/match.ts';
 import type { RequestDescription } from '../access-record.ts';
 import { hashStep } from '../fields.ts';
@@ -26,6 +27,7 @@ import type { Peer } from '../peer.ts';
 import type { ForwardPolicy } from '../policy.ts';
 import { forwardedElement, isRequestId } from '../request-head.ts';
 import { newRequestId } from '../request-id.ts';
+import { latin1 } from './latin1.ts';
 import {
   CLASS,
   COLON,
@@ -221,21 +223,21 @@ export function readRequest(
         return FOREIGN;
       case 'requestId':
         if (trusted && requestId === undefined) {
-          const value = bytes.toString('latin1', start, end);
+          const value = latin1(bytes, start, end);
           if (isRequestId(value)) requestId = value;
         }
         break;
       case 'xForwardedFor':
         if (trusted) {
-          const value = bytes.toString('latin1', start, end);
+          const value = latin1(bytes, start, end);
           forwardedFor = forwardedFor === undefined ? value : `${forwardedFor}, ${value}`;
         }
         break;
       case 'xForwardedProto':
-        if (trusted) forwardedProto ??= bytes.toString('latin1', start, end);
+        if (trusted) forwardedProto ??= latin1(bytes, start, end);
         break;
       case 'xForwardedHost':
-        if (trusted) forwardedHost ??= bytes.toString('latin1', start, end);
+        if (trusted) forwardedHost ??= latin1(bytes, start, end);
         break;
       case 'xForwardedOther':
       case 'forwarded':
@@ -250,7 +252,7 @@ export function readRequest(
     passStart = i;
   }
   if (hostStart === -1 || (isChunked && hasLength)) return FOREIGN;
-  const text = bytes.toString('latin1', from, i + 2);
+  const text = latin1(bytes, from, i + 2);
   let head = '';
   for (let j = 0; j < passedCount; j += 2) head += text.slice(passed[j]! - from, passed[j + 1]! - from);
   if (i > passStart) head += text.slice(passStart - from, i - from);
@@ -261,18 +263,16 @@ export function readRequest(
   if (!hasLength && !isChunked && (method === 'POST' || method === 'PUT' || method === 'PATCH')) {
     head += 'Content-Length: 0\r\n';
   }
-  head += `${policy.requestIdField}: ${requestId}\r\n`;
+  head += policy.requestIdStart + requestId;
   if (policy.xForwarded) {
-    head +=
-      forwardedFor === undefined
-        ? `X-Forwarded-For: ${peer.address}\r\n`
-        : `X-Forwarded-For: ${forwardedFor}, ${peer.address}\r\n`;
-    head += `X-Forwarded-Proto: ${forwardedProto ?? 'http'}\r\n`;
+    const seenFor = forwardedFor === undefined ? peer.address : `${forwardedFor}, ${peer.address}`;
+    const seenProto = forwardedProto ?? 'http';
     const seenHost = forwardedHost ?? authority;
+    head += `\r\nX-Forwarded-For: ${seenFor}\r\nX-Forwarded-Proto: ${seenProto}\r\n`;
     if (seenHost !== '') head += `X-Forwarded-Host: ${seenHost}\r\n`;
-  }
+  } else head += '\r\n';
   if (policy.forwarded) head += `Forwarded: ${forwardedElement(peer.address, authority)}\r\n`;
-  if (policy.via !== undefined) head += `Via: ${policy.via}\r\n`;
+  head += policy.viaLine;
   const path = text.slice(targetStart - from, targetEnd - from);
   return {
     facts: new Facts(
@@ -311,7 +311,7 @@ function startsWith(bytes: Buffer, from: number, word: string): boolean {
 
 /** Whether what has come so far may become one of the methods. */
 function isBeginning(bytes: Buffer, from: number, to: number): boolean {
-  const text = bytes.toString('latin1', from, to);
+  const text = latin1(bytes, from, to);
   return METHODS.some((method) => `${method} `.startsWith(text));
 }
 

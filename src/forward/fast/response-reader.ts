@@ -8,7 +8,9 @@
  * Body, in this order: none for 1xx, 204, 304 and answers to HEAD; Transfer-Encoding "chunked" and nothing else;
  * one Content-Length; else all up to the end of the connection (RFC 9112, 6.3). Both of them are an error.
  */
+
 import { type FieldClassifier, hashStep } from '../fields.ts';
+import { latin1 } from './latin1.ts';
 import { CLASS, COLON, CR, decimalAt, HT, isWord, LF, SP, TOKEN, VALUE } from './octets.ts';
 
 /** The end of the head has not come. */
@@ -128,15 +130,15 @@ export function readResponse(
         if (!isBodiless) continue;
         break;
       case 'connection': {
-        const value = bytes.toString('latin1', start, end);
+        const value = latin1(bytes, start, end);
         connection = connection === undefined ? value : `${connection}, ${value}`;
         break;
       }
       case 'keepAlive':
-        keepAliveMs = timeoutIn(bytes.toString('latin1', start, end));
+        keepAliveMs = timeoutIn(latin1(bytes, start, end));
         break;
       case 'trailer':
-        trailer = bytes.toString('latin1', start, end);
+        trailer = latin1(bytes, start, end);
         break;
     }
     // Comes here: a field that ends with this hop, or is written anew.
@@ -147,7 +149,7 @@ export function readResponse(
     passStart = i;
   }
   if (isChunked && contentLength !== -1) return MALFORMED;
-  const text = bytes.toString('latin1', from, i);
+  const text = latin1(bytes, from, i);
   let head = '';
   for (let j = 0; j < passedCount; j += 2) head += text.slice(passed[j]! - from, passed[j + 1]! - from);
   if (i > passStart) head += text.slice(passStart - from);
