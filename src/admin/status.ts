@@ -12,10 +12,18 @@ import {
   type ResolutionStatus,
   type Standing,
 } from '../backends/endpoint.ts';
+import { GroupRows, groupsOf, NO_GROUP, OTHER_GROUP, spellings } from '../config/groups.ts';
 import { type Config, formatUrl, type RouteConfig, serversOf } from '../config/schema.ts';
+import { mainBackend, middleBackend, percentages, splitWeights } from '../config/split-weights.ts';
 import type { EventLoopReading } from '../observe/event-loop.ts';
+import type { FailedRequest } from '../observe/recent-failures.ts';
 import type { LedgerTotals } from '../observe/totals.ts';
+import type { Effect } from '../overrides/apply.ts';
+import { shownOverride } from '../overrides/shown.ts';
 import type { LinkState } from '../pinning/redis-link.ts';
+import { layOut } from '../routing/bucket.ts';
+import { describeRange } from '../routing/explain.ts';
+import type { ReloadRecord, StateChange } from './history.ts';
 import { type Latency, type RequestSums, TrafficSums } from './traffic-sums.ts';
 
 export type { Latency } from './traffic-sums.ts';
@@ -64,11 +72,29 @@ export interface ProcessFacts {
 }
 
 export interface StatusInput {
+  /** With what was set by hand over it. */
   readonly config: Config;
   readonly backends: readonly BackendStatus[];
   /** Of all processes, merged. */
   readonly totals: LedgerTotals;
   readonly facts: ProcessFacts;
+  /** What was set by hand and has not ended. */
+  readonly overrides?: readonly Effect[];
+  /** Of Redis as overrides use it; undefined when they are not shared. */
+  readonly overridesShared?: LinkState | undefined;
+  /** Newest last, each. */
+  readonly history?: {
+    readonly reloads: readonly ReloadRecord[];
+    readonly changes: readonly StateChange[];
+    readonly failures: readonly FailedRequest[];
+  };
+}
+
+/** What somebody set by hand for a while. */
+export interface OverrideReport extends ReturnType<typeof shownOverride> {
+  /** `void`: it names something that the table does not have, and does nothing. */
+  readonly state: Effect['state'];
+  readonly why: string;
 }
 
 /** A state, why it holds and since when. */
@@ -153,7 +179,22 @@ export interface RouteReport {
   readonly split: Readonly<Record<string, number>>;
   /** The weights as percentages. */
   readonly shares: Readonly<Record<string, number>>;
+  /** The backend that is no canary. */
+  readonly main: string;
+  /** Percentages as they count now: with roll-backs, backups and what was set by hand. */
+  readonly sharesNow: Readonly<Record<string, number>>;
+  /** Weights that were set by hand, until when, by whom and why; null: those of the file hold. */
+  readonly override: {
+    readonly weights: Readonly<Record<string, number>>;
+    readonly until: string;
+    readonly by: string;
+    readonly reason: string;
+  } | null;
   readonly pin: string | null;
+  /** Of all users whom nobody remembers, whom each backend gets; null without a pin. */
+  readonly users:
+    | readonly { readonly backend: string; readonly buckets: string | null; readonly percent: number }[]
+    | null;
   readonly requests: number;
   readonly requestsByBackend: Readonly<Record<string, number>>;
   /** Answered with 5xx. */
@@ -188,13 +229,35 @@ export interface StatusDocument {
     /** The circuit before Redis; null when no pin uses it. */
     pinStore: { state: LinkState['state']; reason: string; since: string } | null;
   }[];
+  /** Whether there is a token with which people may act here. */
+  readonly acting: boolean;
+  /** What was set by hand and has not ended, oldest first. */
+  readonly overrides: readonly OverrideReport[];
+  /** Redis, through which replicas share overrides; null: they hold in this process alone. */
+  readonly overridesShared: { state: LinkState['state']; reason: string; since: string } | null;
+  /** Groups that rows or promises name, none, and all others, with the routes that their requests can meet. */
+  readonly groups: readonly { readonly group: string; readonly routes: readonly string[] }[];
   readonly routes: readonly RouteReport[];
+  /** Pins that routes use, and how users were found. */
+  readonly pins: readonly {
+    readonly name: string;
+    readonly store: string;
+    readonly lookups: Readonly<Record<string, number>>;
+  }[];
   readonly backends: readonly BackendReport[];
   /** Answers that Pointsman made itself, by reason. */
   readonly failures: Readonly<Record<string, number>>;
   /** Requests whose group no row names, by value; those beyond the most frequent together as `other`. */
   readonly unknownGroups: Readonly<Record<string, number>>;
   readonly connections: { readonly client: number; readonly tunnels: number };
+  /** What happened lately, newest last. */
+  readonly history: {
+    readonly reloads: readonly (Omit<ReloadRecord, 'at'> & { readonly at: string })[];
+    /** Of the states of endpoints, names and backends. */
+    readonly changes: readonly (Omit<StateChange, 'at'> & { readonly at: string })[];
+    /** Failed requests: without client, query and whatever in a path may be an id. */
+    readonly failures: readonly (Omit<FailedRequest, 'at'> & { readonly at: string })[];
+  };
 }
 
 export function buildStatus(input: StatusInput): StatusDocument {
@@ -217,7 +280,21 @@ export function buildStatus(input: StatusInput): StatusDocument {
       eventLoop: eventLoop ?? null,
       pinStore: pinStore === undefined ? null : { ...pinStore, since: iso(pinStore.since) },
     })),
-    routes: config.routes.map((route) => routeReport(route, sums)),
+    acting: config.acting !== undefined,
+    overrides: (input.overrides ?? []).map(({ override, state, reason }) => ({
+      ...shownOverride(override),
+      state,
+      why: reason,
+    })),
+    overridesShared:
+      input.overridesShared === undefined
+        ? null
+        : { ...input.overridesShared, since: iso(input.overridesShared.since) },
+    groups: groupReports(config),
+    routes: config.routes.map((route) => routeReport(route, config, sums)),
+    pins: Object.entries(config.pins)
+      .filter(([name]) => config.routes.some(({ pin }) => pin === name))
+      .map(([name, { store }]) => ({ name, store, lookups: sums.pinLookups(name) })),
     backends: Object.entries(config.backends).map(([name, backend]) =>
       backendReport(
         name,
@@ -232,7 +309,42 @@ export function buildStatus(input: StatusInput): StatusDocument {
     failures: sums.failures,
     unknownGroups: sums.unknownGroups,
     connections: { client: sums.clientConnections, tunnels: sums.tunnels },
+    history: {
+      reloads: (input.history?.reloads ?? []).map(dated),
+      changes: (input.history?.changes ?? []).map(dated),
+      failures: (input.history?.failures ?? []).map(dated),
+    },
   };
+}
+
+function dated<T extends { readonly at: number }>(item: T): Omit<T, 'at'> & { readonly at: string } {
+  return { ...item, at: iso(item.at) };
+}
+
+/** A table may name thousands; those beyond are met by the same rows, and a picture of them helps nobody. */
+const MAX_GROUPS = 200;
+
+/** Of a table it never changes, and it is asked for every second while somebody watches. */
+const groupsByConfig = new WeakMap<Config, StatusDocument['groups']>();
+
+function groupReports(config: Config): StatusDocument['groups'] {
+  let reports = groupsByConfig.get(config);
+  if (reports === undefined) {
+    reports = findGroups(config);
+    groupsByConfig.set(config, reports);
+  }
+  return reports;
+}
+
+function findGroups(config: Config): StatusDocument['groups'] {
+  const rows = new GroupRows(config);
+  const spelling = spellings(config);
+  const groups = groupsOf(config);
+  const named = groups.slice(0, -2).slice(0, MAX_GROUPS);
+  return [...named, ...groups.slice(-2)].map((group) => ({
+    group: group === NO_GROUP ? '(none)' : group === OTHER_GROUP ? '(other)' : (spelling.get(group) ?? group),
+    routes: rows.rowsOf(group).map(({ route }) => route.name),
+  }));
 }
 
 function configReport(facts: ProcessFacts): StatusDocument['config'] {
@@ -269,7 +381,10 @@ function withoutValues(match: unknown): unknown {
   );
 }
 
-function routeReport(route: RouteConfig, sums: TrafficSums): RouteReport {
+function routeReport(route: RouteConfig, config: Config, sums: TrafficSums): RouteReport {
+  const held = config.heldWeights?.[route.name];
+  const now = splitWeights(route, config.backends, held?.weights);
+  const percents = percentages(now.shares);
   const { total, byBackend } = sums.route(route.name);
   const byName: Record<string, number> = {};
   for (const backend of Object.keys(route.split)) byName[backend] = 0;
@@ -279,10 +394,31 @@ function routeReport(route: RouteConfig, sums: TrafficSums): RouteReport {
     match: shownMatch(route.match),
     split: { ...route.split },
     shares: sharesOf(route.split),
+    main: now.names[mainBackend(route, config.backends)]!,
+    sharesNow: Object.fromEntries(now.names.map((name, i) => [name, Math.round(percents[i]! * 100) / 100])),
+    override:
+      held === undefined
+        ? null
+        : { weights: held.weights, until: iso(held.until), by: held.by, reason: held.reason },
     pin: route.pin ?? null,
+    users: route.pin === undefined ? null : usersOf(now.names, now.shares, middleBackend(route)),
     requestsByBackend: byName,
     ...reported(total),
   };
+}
+
+function usersOf(
+  names: readonly string[],
+  shares: readonly number[],
+  middle: number,
+): NonNullable<RouteReport['users']> {
+  const layout = layOut(names, shares, middle);
+  const percents = percentages(shares);
+  return names.map((backend, i) => {
+    const range = layout.kind === 'ranges' ? layout.ranges.find(({ index }) => index === i) : undefined;
+    const buckets = layout.kind === 'rendezvous' ? null : range === undefined ? 'none' : describeRange(range);
+    return { backend, buckets, percent: Math.round(percents[i]! * 100) / 100 };
+  });
 }
 
 function backendReport(

@@ -37,6 +37,8 @@ export class RequestSums {
 interface RouteSums {
   readonly total: RequestSums;
   readonly byBackend: Map<string, number>;
+  /** By backend. */
+  readonly rows: Map<string, RequestSums>;
 }
 
 interface EndpointSums {
@@ -51,6 +53,7 @@ export class TrafficSums {
   readonly unknownGroups: Readonly<Record<string, number>>;
   readonly clientConnections: number;
   readonly tunnels: number;
+  readonly #pins = new Map<string, Record<string, number>>();
   readonly #routes = new Map<string, RouteSums>();
   readonly #backends = new Map<string, RequestSums>();
   readonly #inFlight = new Map<string, number>();
@@ -62,12 +65,15 @@ export class TrafficSums {
       const ofRoute = this.#routeSums(route);
       ofRoute.total.addRequests(code, value);
       ofRoute.byBackend.set(backend, (ofRoute.byBackend.get(backend) ?? 0) + value);
+      rowOf(ofRoute, backend).addRequests(code, value);
       this.#backendSums(backend).addRequests(code, value);
     }
     for (const series of familyOf(totals, 'pointsman_request_duration_seconds')?.series ?? []) {
       if (!isHistogram(series)) continue;
       const [route = '', backend = ''] = series.labels;
-      this.#routeSums(route).total.addDurations(series.counts);
+      const ofRoute = this.#routeSums(route);
+      ofRoute.total.addDurations(series.counts);
+      rowOf(ofRoute, backend).addDurations(series.counts);
       this.#backendSums(backend).addDurations(series.counts);
     }
     for (const { labels, value } of valuesOf(totals, 'pointsman_requests_in_flight')) {
@@ -78,6 +84,12 @@ export class TrafficSums {
     }
     for (const { labels, value } of valuesOf(totals, 'pointsman_endpoint_errors_total')) {
       this.#endpointSums(labels).errors = value;
+    }
+    for (const { labels, value } of valuesOf(totals, 'pointsman_pins_total')) {
+      const [pin = '', result = ''] = labels;
+      const results = this.#pins.get(pin) ?? {};
+      results[result] = value;
+      this.#pins.set(pin, results);
     }
     this.failures = Object.fromEntries(
       valuesOf(totals, 'pointsman_failures_total').map(({ labels, value }) => [labels[0]!, value]),
@@ -92,11 +104,21 @@ export class TrafficSums {
   }
 
   route(name: string): RouteSums {
-    return this.#routes.get(name) ?? { total: new RequestSums(), byBackend: new Map() };
+    return this.#routes.get(name) ?? newRoute();
+  }
+
+  /** One backend of a route. */
+  row(route: string, backend: string): RequestSums {
+    return this.#routes.get(route)?.rows.get(backend) ?? new RequestSums();
   }
 
   backend(name: string): RequestSums {
     return this.#backends.get(name) ?? new RequestSums();
+  }
+
+  /** By result. */
+  pinLookups(pin: string): Readonly<Record<string, number>> {
+    return { ...this.#pins.get(pin) };
   }
 
   inFlight(backend: string): number {
@@ -110,7 +132,7 @@ export class TrafficSums {
   #routeSums(name: string): RouteSums {
     let sums = this.#routes.get(name);
     if (sums === undefined) {
-      sums = { total: new RequestSums(), byBackend: new Map() };
+      sums = newRoute();
       this.#routes.set(name, sums);
     }
     return sums;
@@ -134,6 +156,19 @@ export class TrafficSums {
     }
     return sums;
   }
+}
+
+function newRoute(): RouteSums {
+  return { total: new RequestSums(), byBackend: new Map(), rows: new Map() };
+}
+
+function rowOf({ rows }: RouteSums, backend: string): RequestSums {
+  let sums = rows.get(backend);
+  if (sums === undefined) {
+    sums = new RequestSums();
+    rows.set(backend, sums);
+  }
+  return sums;
 }
 
 function valuesOf(totals: LedgerTotals, name: string): { labels: readonly string[]; value: number }[] {

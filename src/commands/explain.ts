@@ -5,10 +5,9 @@ import { readConfig } from '../config/load.ts';
 import { suggestion } from '../config/nearest.ts';
 import { formatProblem } from '../config/problems.ts';
 import { MAX_USER_LENGTH, userOfText } from '../pinning/user-id.ts';
-import { type Explanation, explainRequest } from '../routing/explain.ts';
-import { readGroup } from '../routing/group.ts';
-import type { RequestFacts } from '../routing/match.ts';
-import { compileTable, type RoutingTable } from '../routing/table.ts';
+import { DescriptionError, explanationText, requestFacts } from '../routing/described-request.ts';
+import { explainRequest } from '../routing/explain.ts';
+import { compileTable } from '../routing/table.ts';
 import { type CommandIo, UsageError } from './io.ts';
 
 const HELP = `Usage: pointsman explain --config FILE [OPTIONS] [METHOD] [URL]
@@ -83,7 +82,7 @@ export async function explain(args: readonly string[], io: CommandIo): Promise<n
   const { groupHeader } = read.config;
   const lines =
     values.group === undefined ? values.header : [...values.header, `${groupHeader}: ${values.group}`];
-  const facts = requestFacts(table, lines, positionals, values.client);
+  const facts = factsOf(table, lines, positionals, values.client);
   if (typeof facts === 'string') {
     io.stdout(
       values.output === 'json' ? `${JSON.stringify({ refused: facts })}\n` : `refused with 400: ${facts}\n`,
@@ -92,70 +91,16 @@ export async function explain(args: readonly string[], io: CommandIo): Promise<n
   }
   const circumstances = { down: new Set(values.down), remembered: values.pinned };
   const explanation = explainRequest(table, facts, user, circumstances);
-  io.stdout(values.output === 'json' ? `${JSON.stringify(explanation, null, 2)}\n` : asText(explanation));
+  io.stdout(
+    values.output === 'json' ? `${JSON.stringify(explanation, null, 2)}\n` : explanationText(explanation),
+  );
   return 0;
 }
 
-/** The request as routing sees it; a string says why it would be refused. */
-export function requestFacts(
-  table: RoutingTable,
-  headerLines: readonly string[],
-  positionals: readonly string[],
-  client = '',
-): RequestFacts | string {
-  if (positionals.length > 2) throw new UsageError('give at most METHOD and URL');
-  const [first, second] = positionals;
-  const target = second ?? (first !== undefined && /^(\/|https?:)/.test(first) ? first : '/');
-  const method = first === undefined || first === target ? 'GET' : first;
-  const rawHeaders = headerLines.flatMap((line) => {
-    const colon = line.indexOf(':');
-    if (colon < 1) throw new UsageError(`"${line}" is not a header; write 'NAME: VALUE'`);
-    // Fields come as bytes, one character each.
-    return [
-      line.slice(0, colon).trim(),
-      Buffer.from(line.slice(colon + 1).trim(), 'utf8').toString('latin1'),
-    ];
-  });
-  const url = /^https?:\/\/([^/?#]*)(.*)$/i.exec(target);
-  const path = url === null ? target : url[2]!.startsWith('/') ? url[2]! : `/${url[2]}`;
-  const host = valuesOf(rawHeaders, 'host')[0] ?? url?.[1] ?? '';
-  const reading = readGroup(valuesOf(rawHeaders, table.groupHeader));
-  if (reading.kind === 'several' && table.ambiguousGroup === 'reject') {
-    return `${table.config.groupHeader} names several groups (${reading.groups.join(', ')}), and ambiguousGroup is reject`;
+function factsOf(...described: Parameters<typeof requestFacts>): ReturnType<typeof requestFacts> {
+  try {
+    return requestFacts(...described);
+  } catch (error) {
+    throw error instanceof DescriptionError ? new UsageError(error.message) : error;
   }
-  const several = reading.kind === 'several' && table.ambiguousGroup === 'any' ? reading.groups : undefined;
-  return {
-    method,
-    path,
-    host: host.toLowerCase().replace(/:\d*$/, ''),
-    group: reading.kind === 'one' ? reading.group : (several?.[0] ?? ''),
-    groups: several,
-    rawHeaders,
-    client,
-  };
-}
-
-function valuesOf(rawHeaders: readonly string[], lowerName: string): string[] {
-  return rawHeaders.filter((_, i) => i % 2 === 1 && rawHeaders[i - 1]!.toLowerCase() === lowerName);
-}
-
-function asText(explanation: Explanation): string {
-  const { route, backend, split, pin, reasons, refused, spilledFrom, precedence } = explanation;
-  const weights = Object.entries(split).map(([name, weight]) => `${name} ${weight}`);
-  const spill = spilledFrom === null ? '' : `, spilled from ${spilledFrom}`;
-  const lines = [
-    `route    ${route}`,
-    `split    ${weights.join(', ')}`,
-    `backend  ${refused ? 'none: answered with 503' : `${backend ?? 'drawn by weight'}${spill}`}`,
-    ...(pin === null
-      ? []
-      : [`pin      ${pin.name}${pin.bucket === null ? ', no user' : `, bucket ${pin.bucket}`}`]),
-    'because',
-    ...reasons.map((reason) => `  ${reason}`),
-    'order of precedence (▸ counted here)',
-    ...precedence.map(
-      ({ step, counts, says }, i) => `${counts ? '▸' : ' '} ${i + 1} ${step.padEnd(10)}${says}`,
-    ),
-  ];
-  return `${lines.join('\n')}\n`;
 }

@@ -42,6 +42,17 @@ export function restartChanges(before: Config, after: Config): string[] {
   });
 }
 
+/** For people: the whole of it as it counts, without anything that may be a secret. */
+export function maskedConfig(config: Config): unknown {
+  return maskedTree([], treeOf(config));
+}
+
+function maskedTree(path: readonly string[], value: unknown): unknown {
+  if (isTree(value) && path.length < 6)
+    return mapValues(value, (inner, key) => maskedTree([...path, key], masked([...path, key], inner)));
+  return value;
+}
+
 function treeOf(config: Config): Tree {
   return {
     ...config,
@@ -157,6 +168,7 @@ function masked(path: readonly string[], value: unknown): unknown {
     if (path[1] === 'url' && typeof value === 'string') return maskedUrl(value);
     return path.length === 2 && REDIS_SECRETS.has(path[1]!) ? HIDDEN : value;
   }
+  if (first === 'acting' && path[1] === 'token') return HIDDEN;
   // Fields that a request must have are at times tokens, and a salt decides who is in the canary.
   if (first === 'pins' && (third === 'salt' || fourth === 'keys')) return HIDDEN;
   if (first === 'pins' && path.length === 3 && third === 'issueCookie' && isTree(value)) {

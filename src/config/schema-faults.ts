@@ -12,6 +12,7 @@ type Issue = z.core.$ZodIssue;
 const SECRET_PATHS: readonly RegExp[] = [
   /^redis\.(?:url|username|password|sentinelPassword|keySecret)$/,
   /^pins\.[^.]+\.issueCookie\.keys\.\d+$/,
+  /^acting\.token$/,
 ];
 
 export function schemaFaults(issues: readonly Issue[], root: LocatedNode): Fault[] {

@@ -9,6 +9,7 @@
  */
 
 import { z } from 'zod';
+import { acting } from './schema/admin.ts';
 import { backend, health, outlier } from './schema/backends.ts';
 import { invariants } from './schema/invariants.ts';
 import { pin, redis } from './schema/pins.ts';
@@ -22,7 +23,12 @@ export const configSchema = z.strictObject({
   listen: address.prefault('0.0.0.0:8080').describe('Address for traffic. Needs a restart.'),
   admin: address
     .prefault('0.0.0.0:9901')
-    .describe('Address for probes, metrics and status. Needs a restart.'),
+    .describe('Address for the status page, probes and metrics. Needs a restart.'),
+  acting: acting
+    .optional()
+    .describe(
+      'Lets people act at the admin port, from the page and with `pointsman ctl`: whoever has the token. Default: it only shows.',
+    ),
   workers: z
     .union([z.int().min(1).max(256), z.literal('auto')])
     .default(1)
@@ -49,7 +55,9 @@ export const configSchema = z.strictObject({
   health: health.prefault({}).describe('Active checks of every endpoint.'),
   outlier: outlier.prefault({}).describe('Ejection of endpoints on which traffic fails, besides the checks.'),
   pins: z.record(name, pin).default({}).describe('Ways of keeping users on a backend, by name.'),
-  redis: redis.optional().describe('Redis for pins with `store: redis`.'),
+  redis: redis
+    .optional()
+    .describe('Redis for pins with `store: redis`, and for what operators set by hand (`acting`).'),
   resolver: resolver.prefault({}).describe('DNS; default: the resolv.conf of the pod.'),
   trust: z
     .strictObject({
@@ -93,7 +101,21 @@ export const configSchema = z.strictObject({
 });
 
 /** The validated configuration: every default filled in, durations in milliseconds, sizes in bytes. */
-export type Config = z.output<typeof configSchema>;
+export type Config = z.output<typeof configSchema> & {
+  /** By route: weights that hold for a while instead of the file's. Laid over a configuration, never read from one. */
+  readonly heldWeights?: Readonly<Record<string, HeldWeights>>;
+};
+
+/** What somebody set by hand, or a guard did. */
+export interface HeldWeights {
+  /** Of every backend of the split. */
+  readonly weights: Readonly<Record<string, number>>;
+  /** Epoch milliseconds. */
+  readonly until: number;
+  readonly reason: string;
+  readonly by: string;
+}
+
 /** The configuration as written, before defaults. */
 export type ConfigInput = z.input<typeof configSchema>;
 export type BackendConfig = Config['backends'][string];

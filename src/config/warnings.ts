@@ -115,8 +115,10 @@ function unusedNames(config: Config, root: LocatedNode): Fault[] {
   for (const name of Object.keys(config.pins)) {
     if (!pins.has(name)) warn(['pins', name], 'no route uses this pin');
   }
-  if (config.redis !== undefined && !Object.values(config.pins).some(({ store }) => store === 'redis')) {
-    warn(['redis'], 'no pin has store: redis, so Redis is not used');
+  const isUsed =
+    config.acting !== undefined || Object.values(config.pins).some(({ store }) => store === 'redis');
+  if (config.redis !== undefined && !isUsed) {
+    warn(['redis'], 'no pin has store: redis and there is no acting, so Redis is not used');
   }
   return faults;
 }

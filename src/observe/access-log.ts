@@ -5,6 +5,7 @@
  */
 
 import type { LogDestination } from './log-sink.ts';
+import type { RecentFailures } from './recent-failures.ts';
 
 const MAX_PATH = 2048;
 /** Bounds what a client can put into a line through its other fields. */
@@ -86,6 +87,7 @@ export interface AccessLogOptions {
 export class AccessLog {
   readonly #destination: Pick<LogDestination, 'write'>;
   readonly #service: string;
+  readonly #failures: RecentFailures | undefined;
   readonly #now: () => number;
   readonly #random: () => number;
   #mode: AccessLogOptions['mode'];
@@ -95,11 +97,17 @@ export class AccessLog {
 
   /** `log` is what `createLogger` made; `random` returns 0 ≤ x < 1, `now` epoch milliseconds. */
   constructor(
-    log: { readonly destination: Pick<LogDestination, 'write'>; readonly service: string },
+    log: {
+      readonly destination: Pick<LogDestination, 'write'>;
+      readonly service: string;
+      /** Takes the failures too, whatever is written. */
+      readonly failures?: RecentFailures;
+    },
     options: AccessLogOptions & { readonly random?: () => number; readonly now?: () => number },
   ) {
     this.#destination = log.destination;
     this.#service = log.service;
+    this.#failures = log.failures;
     this.#now = options.now ?? Date.now;
     this.#random = options.random ?? Math.random;
     this.#mode = options.mode;
@@ -116,8 +124,7 @@ export class AccessLog {
    * sampling, so ask once per request.
    */
   wants(status: number | undefined, termination: Termination): boolean {
-    if (this.#mode === 'off') return false;
-    if (termination !== '--' || status === undefined || status >= 500) return true;
+    if (isFailure(status, termination)) return this.#mode !== 'off' || this.#failures !== undefined;
     return this.#mode === 'all' && (this.#sample >= 1 || this.#random() < this.#sample);
   }
 
@@ -128,6 +135,8 @@ export class AccessLog {
 
   /** Writes the record, for callers that asked `wants` before. */
   writeWanted(record: AccessRecord): void {
+    if (isFailure(record.status, record.termination)) this.#failures?.add(record, this.#now());
+    if (this.#mode === 'off') return;
     const line = JSON.stringify({
       level: 'info',
       time: this.#isoTime(),
@@ -177,6 +186,10 @@ export class AccessLog {
     }
     return this.#time;
   }
+}
+
+function isFailure(status: number | undefined, termination: Termination): boolean {
+  return termination !== '--' || status === undefined || status >= 500;
 }
 
 /** HAProxy writes -1 for a phase that was not reached. */

@@ -2,6 +2,7 @@
 
 import { type LoggerOptions, type Logger as PinoLogger, pino, stdSerializers, stdTimeFunctions } from 'pino';
 import { type LogDestination, LogSink } from './log-sink.ts';
+import { RecentFailures } from './recent-failures.ts';
 
 export type Logger = PinoLogger;
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
@@ -13,6 +14,8 @@ export interface Log {
   readonly destination: LogDestination;
   /** As every line names it. */
   readonly service: string;
+  /** Failed requests of this process that nobody has taken yet, by the access log. */
+  readonly failures: RecentFailures;
   setLevel(level: LogLevel): void;
   /** For the orderly end: resolves when everything is out, or with false after `timeoutMs` (default 1 000). */
   flush(timeoutMs?: number): Promise<boolean>;
@@ -47,6 +50,7 @@ export function createLogger(options: LogOptions): Log {
     logger,
     destination,
     service: options.service,
+    failures: new RecentFailures(),
     setLevel(level) {
       logger.level = level;
     },

@@ -46,6 +46,10 @@ export class MemoryPinStore implements PinStore {
     done(backend);
   }
 
+  forget(user: string): void {
+    this.#entries.delete(user);
+  }
+
   close(): void {
     this.#entries.clear();
   }

@@ -97,6 +97,15 @@ export class RedisPinStore implements PinStore {
     );
   }
 
+  forget(user: string): void {
+    this.#known.delete(user);
+    this.#link.run(
+      (client) => client.del(this.#keys.of(user)),
+      () => this.#onResult('forgotten'),
+      () => this.#onResult('unavailable'),
+    );
+  }
+
   close(): void {
     this.#known.clear();
   }

@@ -17,5 +17,7 @@ export interface PinStore {
   claim(user: string, backend: string, done: (backend: string) => void): void;
   /** Replaces what is remembered: the backend that was is gone from the split. Does not wait. */
   rewrite(user: string, backend: string): void;
+  /** Forgets the user, here and in what the store shares with other replicas. Does not wait. */
+  forget(user: string): void;
   close(): void;
 }

@@ -72,6 +72,11 @@ export class PinStores {
     return this.#stores.get(pin.name)?.store;
   }
 
+  /** Forgets a user of the pin of that name, where one remembers users. */
+  forget(pin: string, user: string): void {
+    this.#stores.get(pin)?.store.forget(user);
+  }
+
   /** Undefined when no pin uses Redis. */
   get redis(): LinkState | undefined {
     return this.#link?.link.state;

@@ -8,6 +8,7 @@ import type { OutlierCause } from '../backends/outlier.ts';
 import type { Config, ListenAddress } from '../config/schema.ts';
 import type { EventLoopReading } from '../observe/event-loop.ts';
 import type { Logger } from '../observe/log.ts';
+import { type FailedRequest, latestFailures } from '../observe/recent-failures.ts';
 import { type LedgerTotals, NO_TOTALS } from '../observe/totals.ts';
 import { WorkerLedgers } from '../observe/worker-ledgers.ts';
 import type { LinkState } from '../pinning/redis-link.ts';
@@ -48,6 +49,7 @@ export class ClusterGroup implements ForwardingGroup {
   readonly #ledgers = new WorkerLedgers();
   readonly #questions = new Map<number, { waiting: Set<Worker>; done: () => void }>();
   #lastQuestion = 0;
+  #failures: readonly FailedRequest[] = [];
   #config: Config | undefined;
   #endpoints: readonly BackendEndpoints[] = [];
   #listen: ListenAddress | undefined;
@@ -128,6 +130,14 @@ export class ClusterGroup implements ForwardingGroup {
     return this.#ledgers.merged(NO_TOTALS);
   }
 
+  forgetPin(pin: string, user: string): void {
+    this.#broadcast({ type: 'forgetPin', pin, user });
+  }
+
+  failures(): readonly FailedRequest[] {
+    return this.#failures;
+  }
+
   workers(): readonly WorkerFacts[] {
     return this.#slots.map((slot) => ({
       id: slot.worker?.id ?? 0,
@@ -137,6 +147,10 @@ export class ClusterGroup implements ForwardingGroup {
       eventLoop: slot.eventLoop,
       pinStore: slot.pinStore,
     }));
+  }
+
+  retire(): void {
+    this.#broadcast({ type: 'retire' });
   }
 
   async drain(): Promise<void> {
@@ -198,6 +212,7 @@ export class ClusterGroup implements ForwardingGroup {
         this.#ledgers.update(worker.id, message.totals);
         slot.eventLoop = message.eventLoop;
         slot.pinStore = message.pinStore;
+        this.#failures = latestFailures(this.#failures, message.failures);
         if (message.id !== undefined) this.#answered(message.id, worker);
         break;
       }

@@ -4,6 +4,7 @@ import type { BackendEndpoints } from '../backends/endpoint.ts';
 import type { Config, ListenAddress } from '../config/schema.ts';
 import type { ForwarderEdges } from '../forward/forwarder.ts';
 import type { Log } from '../observe/log.ts';
+import { type FailedRequest, latestFailures } from '../observe/recent-failures.ts';
 import type { LedgerTotals } from '../observe/totals.ts';
 import { Forwarding } from './forwarding.ts';
 
@@ -18,6 +19,10 @@ export interface ForwardingGroup {
   applyEndpoints(endpoints: readonly BackendEndpoints[]): void;
   /** Counters of all processes that forward or did, and the gauges of those that do. */
   totals(): Promise<LedgerTotals>;
+  /** Forgets a user in the stores of all processes. */
+  forgetPin(pin: string, user: string): void;
+  /** The latest failed requests of all processes, newest last; of workers, as of the last totals. */
+  failures(): readonly FailedRequest[];
   workers(): readonly WorkerFacts[];
   /** No new connections; resolves when the last one has ended. */
   drain(): Promise<void>;
@@ -34,6 +39,7 @@ export class InProcessGroup implements ForwardingGroup {
   readonly #edges: EndpointEdges;
   #forwarding: Forwarding | undefined;
   #draining = false;
+  #failures: readonly FailedRequest[] = [];
 
   constructor(log: Log, edges: EndpointEdges) {
     this.#log = log;
@@ -66,6 +72,15 @@ export class InProcessGroup implements ForwardingGroup {
 
   totals(): Promise<LedgerTotals> {
     return Promise.resolve(this.#forwarding?.totals() ?? { families: [] });
+  }
+
+  forgetPin(pin: string, user: string): void {
+    this.#forwarding?.forgetPin(pin, user);
+  }
+
+  failures(): readonly FailedRequest[] {
+    this.#failures = latestFailures(this.#failures, this.#log.failures.take());
+    return this.#failures;
   }
 
   workers(): readonly WorkerFacts[] {

@@ -124,6 +124,15 @@ export class Forwarding {
     return this.#pinStores.redis;
   }
 
+  forgetPin(pin: string, user: string): void {
+    this.#pinStores.forget(pin, user);
+  }
+
+  /** From now on connections end with their next response; new ones are still taken. */
+  retire(): void {
+    this.#forwarder.draining = true;
+  }
+
   /** Resolves when the last connection has ended. */
   drain(): Promise<void> {
     return this.#lane.drain();

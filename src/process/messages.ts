@@ -3,6 +3,7 @@ import type { BackendEndpoints } from '../backends/endpoint.ts';
 import type { OutlierCause } from '../backends/outlier.ts';
 import type { Config, ListenAddress } from '../config/schema.ts';
 import type { EventLoopReading } from '../observe/event-loop.ts';
+import type { FailedRequest } from '../observe/recent-failures.ts';
 import type { LedgerTotals } from '../observe/totals.ts';
 import type { LinkState } from '../pinning/redis-link.ts';
 
@@ -20,8 +21,10 @@ export type ToWorker =
       readonly endpoints: readonly BackendEndpoints[];
     }
   | { readonly type: 'endpoints'; readonly endpoints: readonly BackendEndpoints[] }
+  | { readonly type: 'forgetPin'; readonly pin: string; readonly user: string }
   /** Send the totals now. */
   | { readonly type: 'collect'; readonly id: number }
+  | { readonly type: 'retire' }
   | { readonly type: 'drain' };
 
 export type FromWorker =
@@ -35,6 +38,8 @@ export type FromWorker =
       readonly eventLoop: EventLoopReading;
       /** Of Redis as pins use it; undefined when none does. */
       readonly pinStore: LinkState | undefined;
+      /** Since the last message. */
+      readonly failures: readonly FailedRequest[];
     }
   | {
       readonly type: 'endpointFailure';

@@ -7,6 +7,7 @@ import os from 'node:os';
 import { describeListenError } from '../admin/port-owner.ts';
 import { AdminServer } from '../admin/server.ts';
 import { buildStatus } from '../admin/status.ts';
+import { SteeringMetrics } from '../admin/steering-metrics.ts';
 import { BackendSupervisor } from '../backends/supervisor.ts';
 import { describeChanges, restartChanges } from '../config/changes.ts';
 import { compareSteps, type InvariantRule, type StepReport } from '../config/invariant-rules.ts';
@@ -18,13 +19,17 @@ import { Exposition } from '../observe/exposition.ts';
 import { Ledger } from '../observe/ledger.ts';
 import { createLogger, type Log } from '../observe/log.ts';
 import { ProcessMetrics } from '../observe/process-metrics.ts';
-import { mergeTotals } from '../observe/totals.ts';
+import { type LedgerTotals, mergeTotals } from '../observe/totals.ts';
 import { ClusterGroup } from './cluster-group.ts';
 import { type EndpointEdges, type ForwardingGroup, InProcessGroup } from './forwarding-group.ts';
+import { Steering } from './steering.ts';
 import { within } from './within.ts';
 
 /** Longest the start, and each reload, waits for new backends to be resolved and checked once. */
 const SETTLE_MS = 3_000;
+
+/** How long the start waits for Redis to tell what was set by hand. */
+const OVERRIDES_SETTLE_MS = 1_000;
 
 export interface PrimaryOptions {
   readonly configPath: string;
@@ -76,6 +81,7 @@ class Primary {
   readonly #supervisor: BackendSupervisor;
   readonly #admin: AdminServer;
   readonly #group: ForwardingGroup;
+  readonly #steering: Steering;
   readonly #startedAt = Date.now();
   readonly #initial: Config;
   readonly #reload: ReloadFacts;
@@ -108,7 +114,10 @@ class Primary {
       onEndpoints: (endpoints) => this.#group.applyEndpoints(endpoints),
       onEvent: (event) => {
         if (event.type === 'check') this.#metrics.healthCheck(event.backend, event.ok);
-        else if (event.type === 'change') this.#metrics.stateChanged(event.kind, event.backend, event.to);
+        else if (event.type === 'change') {
+          this.#metrics.stateChanged(event.kind, event.backend, event.to);
+          this.#steering.stateChanged(event);
+        }
       },
     });
     const endpointEdges: EndpointEdges = {
@@ -131,7 +140,20 @@ class Primary {
             },
           });
     this.#metrics.workers.value = workers === 1 ? 1 : 0;
+    this.#steering = new Steering({
+      log: log.logger,
+      version: options.version,
+      metrics: new SteeringMetrics(this.#ledger),
+      supervisor: this.#supervisor,
+      group: () => this.#group,
+      config: () => this.#config,
+      onChange: () => this.#applyEffective(),
+      totals: () => this.#totals(),
+      status: (totals) => this.#statusOf(totals),
+      reload: () => this.#reloadNow(),
+    });
     this.#admin = new AdminServer({
+      ...this.#steering.adminOptions(),
       probes: { ready: () => this.#ready() },
       metrics: () => this.#renderMetrics(),
       status: () => this.#status(),
@@ -153,11 +175,12 @@ class Primary {
         'the file is mounted by subPath, which Kubernetes never updates: hot reload will not work',
       );
     }
-    this.#supervisor.apply(this.#config);
+    await this.#steering.start(this.#config, OVERRIDES_SETTLE_MS);
+    this.#supervisor.apply(this.#steering.effective());
     // Traffic is taken only once there is somewhere to send it, or it is clear that there is not.
     await within(SETTLE_MS, this.#supervisor.whenSettled());
     const traffic = await this.#group
-      .start(this.#config, this.#supervisor.endpoints(), listen)
+      .start(this.#steering.effective(), this.#supervisor.endpoints(), listen)
       .catch((error: unknown) => {
         throw new Error(
           `cannot open the traffic port: ${describeListenError(error, listen.host, listen.port)}`,
@@ -199,6 +222,7 @@ class Primary {
 
   async abandon(): Promise<void> {
     this.#watch?.close();
+    this.#steering.close();
     this.#group.destroy();
     this.#supervisor.close();
     await this.#admin.close();
@@ -209,24 +233,25 @@ class Primary {
   async #onRead(read: Awaited<ReturnType<typeof readConfig>>): Promise<void> {
     if (this.#ending) return;
     if (read.config === undefined) {
-      this.#reject(read.problems, read.broken ?? []);
+      this.#reject(read.problems, read.broken ?? [], read.hash);
       return;
     }
     const { violations, forced } = compareSteps(this.#config, read.config);
     if (violations.length > 0) {
       const { configPath, environment } = this.#options;
       const problems = locateViolations(violations, read.text ?? '', { file: configPath, environment });
-      this.#reject(problems, rulesOf(violations));
+      this.#reject(problems, rulesOf(violations), read.hash);
       return;
     }
     await this.#accept(read.config, read.hash, read.problems, forced);
   }
 
-  #reject(problems: readonly Problem[], rules: readonly InvariantRule[]): void {
+  #reject(problems: readonly Problem[], rules: readonly InvariantRule[], hash: string): void {
     const at = Date.now();
     this.#reload.rejected++;
     this.#reload.lastReload = { at, result: 'rejected', changes: [] };
     this.#reload.lastError = { at, problems };
+    this.#steering.reloaded({ at, result: 'rejected', hash, problems: problems.map(formatProblem) });
     this.#metrics.configRejected(rules);
     this.#log.logger.error(
       { problems: problems.map(formatProblem), ...(rules.length === 0 ? {} : { rules }) },
@@ -247,9 +272,10 @@ class Primary {
     // What is new is resolved and checked before the table names it; what is in use stays as it is until then.
     await within(SETTLE_MS, this.#supervisor.prepare(next));
     this.#config = next;
-    this.#supervisor.apply(next);
-    this.#group.applyConfig(next, this.#supervisor.endpoints());
+    this.#steering.configure(next);
+    this.#applyEffective();
     const at = Date.now();
+    this.#steering.reloaded({ at, result: 'ok', hash, changes });
     this.#reload.hash = hash;
     this.#reload.loadedAt = at;
     this.#reload.ok++;
@@ -265,6 +291,27 @@ class Primary {
     if (this.#reload.restartNeeded.length > 0) {
       logger.warn({ keys: this.#reload.restartNeeded }, 'these changes take effect at the next start');
     }
+  }
+
+  /** The file's configuration with what was set by hand over it. Before the start there is nothing to change yet. */
+  #applyEffective(): void {
+    if (!this.#forwarding || this.#ending) return;
+    const effective = this.#steering.effective();
+    this.#supervisor.apply(effective);
+    this.#group.applyConfig(effective, this.#supervisor.endpoints());
+  }
+
+  async #reloadNow(): Promise<{ ok: boolean; message: string }> {
+    if (this.#watch === undefined || this.#ending)
+      return { ok: false, message: 'not running yet, or no more' };
+    const { ok } = this.#reload;
+    await this.#watch.readNow();
+    if (this.#reload.ok > ok) {
+      const changes = this.#reload.lastReload?.changes ?? [];
+      return { ok: true, message: `taken over: ${changes.join('; ') || 'nothing that counts has changed'}` };
+    }
+    const problems = this.#reload.lastError?.problems.map(formatProblem) ?? [];
+    return { ok: false, message: `refused, and the last good one stays: ${problems.slice(0, 5).join('; ')}` };
   }
 
   // ---- what the admin port asks ----
@@ -289,11 +336,15 @@ class Primary {
   }
 
   async #status() {
+    return this.#statusOf(await this.#totals());
+  }
+
+  #statusOf(totals: LedgerTotals) {
     const { hash, loadedAt, ok, rejected, lastReload, lastError, restartNeeded } = this.#reload;
     return buildStatus({
-      config: this.#config,
+      ...this.#steering.statusInput(),
       backends: this.#supervisor.status(),
-      totals: await this.#totals(),
+      totals,
       facts: {
         version: this.#options.version,
         node: process.version,
@@ -355,6 +406,7 @@ class Primary {
     logger.info({ cause, delayMs: delay, timeoutMs: timeout }, 'shutting down: not ready any more');
     this.#watch?.close();
     // Endpoints and load balancers need a moment to learn that this one is going.
+    this.#group.retire();
     await new Promise((resolve) => setTimeout(resolve, delay));
     const drained = await within(timeout, this.#group.drain());
     if (!drained) logger.warn('requests were still under way at the end of shutdown.timeout and are cut');
@@ -363,6 +415,7 @@ class Primary {
   }
 
   #finish(code: number): void {
+    this.#steering.close();
     this.#supervisor.close();
     void this.#admin.close().then(() => {
       this.#log.logger.info({ code }, 'stopped');

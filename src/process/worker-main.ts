@@ -34,8 +34,14 @@ worker.on('message', (message: ToWorker) => {
     case 'endpoints':
       forwarding?.applyEndpoints(message.endpoints);
       break;
+    case 'forgetPin':
+      forwarding?.forgetPin(message.pin, message.user);
+      break;
     case 'collect':
       sendTotals(message.id);
+      break;
+    case 'retire':
+      forwarding?.retire();
       break;
     case 'drain':
       void drain();
@@ -72,7 +78,15 @@ async function drain(): Promise<void> {
 function sendTotals(id: number | undefined): void {
   if (forwarding === undefined) return;
   const totals = forwarding.totals();
-  send({ type: 'totals', id, totals, eventLoop: forwarding.eventLoop(), pinStore: forwarding.pinStore() });
+  const failures = log?.failures.take() ?? [];
+  send({
+    type: 'totals',
+    id,
+    totals,
+    eventLoop: forwarding.eventLoop(),
+    pinStore: forwarding.pinStore(),
+    failures,
+  });
 }
 
 /** The channel is closed when the primary is gone; the worker then ends by itself. */

@@ -277,7 +277,7 @@ function describePrecedence(
       counts: missing.length > 0,
       says: missing.length > 0 ? `${missing.join(' and ')} down` : 'all taken for healthy',
     },
-    { step: 'override', counts: false, says: 'none: the weights are those of the file' },
+    describeOverride(table, route),
     { step: 'pin', counts: source === 'pin', says: saysOfPin() },
     {
       step: 'bucket',
@@ -286,6 +286,20 @@ function describePrecedence(
     },
     { step: 'weights', counts: source === 'weights' || source === 'only', says: describeShares(route) },
   ];
+}
+
+function describeOverride(table: RoutingTable, route: Route): PrecedenceStep {
+  const held = table.config.heldWeights?.[route.name];
+  if (held === undefined) {
+    return { step: 'override', counts: false, says: 'none: the weights are those of the file' };
+  }
+  const weights = Object.entries(held.weights).map(([name, weight]) => `${name} ${weight}`);
+  const until = new Date(held.until).toISOString().slice(0, 16).replace('T', ' ');
+  return {
+    step: 'override',
+    counts: true,
+    says: `${weights.join(', ')} until ${until} UTC, set by ${held.by}: ${held.reason}`,
+  };
 }
 
 /** `bucket 431 of 10000: canary 0–499` */

@@ -128,7 +128,7 @@ function compileRoute(
   groups: Groups,
 ): Route {
   const match = config.match === undefined ? undefined : compileMatch(config.match);
-  const weights = splitWeights(config, all.backends);
+  const weights = splitWeights(config, all.backends, all.heldWeights?.[config.name]?.weights);
   const backendIds = weights.names.map((name) => {
     const id = ids.get(name);
     if (id === undefined) throw new Error(`routes[${index}].split names the unknown backend "${name}"`);

@@ -5,7 +5,7 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { suite, test } from 'node:test';
 import { promisify } from 'node:util';
-import { requestFacts } from '../../../src/commands/explain.ts';
+import { requestFacts } from '../../../src/routing/described-request.ts';
 import { parseConfig } from '../../../src/config/load.ts';
 import { userOfText } from '../../../src/pinning/user-id.ts';
 import { type Explanation, explainRequest } from '../../../src/routing/explain.ts';

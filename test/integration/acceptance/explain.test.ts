@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { suite, test } from 'node:test';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
-import { requestFacts } from '../../../src/commands/explain.ts';
+import { requestFacts } from '../../../src/routing/described-request.ts';
 import { parseConfig } from '../../../src/config/load.ts';
 import { explainRequest } from '../../../src/routing/explain.ts';
 import { compileTable } from '../../../src/routing/table.ts';
