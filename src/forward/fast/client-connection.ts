@@ -94,7 +94,7 @@ export class ClientConnection {
   /** The exchange is over and recorded. @param rest of its request body, unread; undefined when there is none */
   onExchangeEnd(rest: BodyFraming | undefined, closes: boolean): void {
     this.#exchange = undefined;
-    this.#giveBackBuffer();
+    this.giveBackBuffer();
     if (this.#over) return;
     if (closes) {
       this.#close();
@@ -126,6 +126,14 @@ export class ClientConnection {
     this.#nextBuffer = this.#ownBuffer;
   }
 
+  /** The next read goes into the buffer of all. */
+  giveBackBuffer(): void {
+    if (this.#ownBuffer === undefined) return;
+    // Not used again: a write may still read from it.
+    this.#ownBuffer = undefined;
+    this.#nextBuffer = this.edges.readBuffer;
+  }
+
   /** Nothing else is read into these bytes while this connection reads nothing. */
   owns(bytes: Buffer): boolean {
     return bytes === this.#ownBuffer;
@@ -142,13 +150,6 @@ export class ClientConnection {
     this.#over = true;
     this.#held = undefined;
     this.#exchange?.onClose();
-  }
-
-  #giveBackBuffer(): void {
-    if (this.#ownBuffer === undefined) return;
-    // Not used again: a write may still read from it.
-    this.#ownBuffer = undefined;
-    this.#nextBuffer = this.edges.readBuffer;
   }
 
   #serve(bytes: Buffer, start: number, to: number): void {

@@ -223,6 +223,8 @@ export class FastExchange extends Exchange implements SocketUser {
         upstream!.sendBytes(bytes.subarray(ranges[i], ranges[i + 1]));
       if (suffix !== '') upstream!.send(suffix);
       upstream!.uncork();
+      // What comes next is another request, and must not go where this may still be written from.
+      if (body.ended) this.#connection.giveBackBuffer();
     } else {
       const part = copyOf(bytes, passage, suffix, size);
       this.#parts?.push(part);
