@@ -24,6 +24,8 @@ export interface ForwardingGroup {
   /** The latest failed requests of all processes, newest last; of workers, as of the last totals. */
   failures(): readonly FailedRequest[];
   workers(): readonly WorkerFacts[];
+  /** From now on connections end with their next response; new ones are still taken. */
+  retire(): void;
   /** No new connections; resolves when the last one has ended. */
   drain(): Promise<void>;
   /** Cuts what is left. */
@@ -88,6 +90,10 @@ export class InProcessGroup implements ForwardingGroup {
     const pinStore = this.#forwarding?.pinStore();
     const state = this.#draining ? 'draining' : 'online';
     return [{ id: 0, pid: process.pid, state, restarts: 0, eventLoop, pinStore }];
+  }
+
+  retire(): void {
+    this.#forwarding?.retire();
   }
 
   async drain(): Promise<void> {
