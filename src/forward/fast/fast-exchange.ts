@@ -321,7 +321,10 @@ export class FastExchange extends Exchange implements SocketUser {
       const line = head.slice(0, head.indexOf('\r\n') + 2);
       head = line + fieldLines(applyHeaderRules(responseRules, fieldList(head), context));
     }
-    if (this.setCookie !== undefined) head += `Set-Cookie: ${this.setCookie}\r\n`;
+    if (this.setCookie !== undefined) {
+      const fields = head.indexOf('\r\n') + 2;
+      head = `${head.slice(0, fields)}Set-Cookie: ${this.setCookie}\r\n${head.slice(fields)}`;
+    }
     head += policy.requestIdStart + request.requestId;
     head += '\r\n';
     if (!response.hasDate) head += dateField();
