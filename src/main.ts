@@ -30,6 +30,10 @@ const COMMANDS: Readonly<
     summary: 'say what another configuration would change, group by group',
     load: async () => (await import('./commands/plan.ts')).plan,
   },
+  ctl: {
+    summary: 'look at a running proxy and act on it: splits, drains, pins, checks, reloads',
+    load: async () => (await import('./commands/ctl.ts')).ctl,
+  },
   pins: {
     summary: 'count, export or forget what Redis remembers of users',
     load: async () => (await import('./commands/pins.ts')).pins,
