@@ -9,12 +9,14 @@ import { peerOf } from '../peer.ts';
 import type { BodyFraming } from './body-framing.ts';
 import type { Passage } from './chunked-body.ts';
 import { FastExchange } from './fast-exchange.ts';
+import type { LargeBuffers } from './read-buffers.ts';
 import { FOREIGN, PARTIAL, readRequest } from './request-reader.ts';
 
 export interface ConnectionEdges {
   readonly forwarder: Forwarder;
   /** What comes is used up or copied before the next read, so all connections share it; idle ones cost nothing. */
   readonly readBuffer: Buffer;
+  readonly largeBuffers: LargeBuffers;
   /** Bytes and fields that a head may have at most. */
   readonly headSize: number;
   readonly headers: number;

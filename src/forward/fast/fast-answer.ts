@@ -79,8 +79,17 @@ export class FastAnswer implements Answer {
    * @param passage of `bytes`, which must stay as they are until this is `flushed`
    * @param suffix  goes behind it, Latin-1
    * @param content bytes of the body among them
+   * @param floor   between this offset and the passage bytes may be overwritten
+   * @param to      and behind this one
    */
-  write(bytes: Buffer, { prefix, ranges }: Passage, suffix: string, content: number): void {
+  write(
+    bytes: Buffer,
+    { prefix, ranges }: Passage,
+    suffix: string,
+    content: number,
+    floor: number,
+    to: number,
+  ): void {
     const front = this.#heldHead + prefix;
     this.#heldHead = '';
     this.begun = true;
@@ -93,6 +102,15 @@ export class FastAnswer implements Answer {
       for (let i = 0; i < ranges.length; i += 2) text += latin1(bytes, ranges[i]!, ranges[i + 1]!);
       text += suffix;
       if (text !== '') socket.write(text, 'latin1');
+      return;
+    }
+    const [start, end] = ranges as [number, number];
+    const isWhole = suffix === '' || (end === to && end + suffix.length <= bytes.length);
+    if (ranges.length === 2 && isWhole && start - front.length >= floor) {
+      // In one piece, where it was read.
+      bytes.write(front, start - front.length, 'latin1');
+      bytes.write(suffix, end, 'latin1');
+      socket.write(bytes.subarray(start - front.length, end + suffix.length));
       return;
     }
     socket.cork();

@@ -122,7 +122,12 @@ export class FastExchange extends Exchange implements SocketUser {
     if (idle === undefined) {
       this.beginAttempt(false);
       this.#upstreamIsOpen = false;
-      this.#upstream = new UpstreamSocket(pool, this.forwarder.deadlines, this);
+      this.#upstream = new UpstreamSocket(
+        pool,
+        this.forwarder.deadlines,
+        this.#connection.edges.largeBuffers,
+        this,
+      );
       return;
     }
     idle.use(this);
@@ -267,18 +272,18 @@ export class FastExchange extends Exchange implements SocketUser {
 
   // ---- the response ----
 
-  onUpstreamBytes(bytes: Buffer, from: number, to: number): number {
+  onUpstreamBytes(bytes: Buffer, floor: number, from: number, to: number): number {
     this.responseBegun = true;
-    if (this.#responseBody !== undefined) return this.#onBody(bytes, from, to);
+    if (this.#responseBody !== undefined) return this.#onBody(bytes, floor, from, to);
     const part = this.#headPart;
-    if (part === undefined) return this.#onHead(bytes, from, to);
+    if (part === undefined) return this.#onHead(bytes, floor, from, to);
     this.#headPart = undefined;
     const joined = Buffer.concat([part, bytes.subarray(from, to)]);
     // Back in terms of `bytes`: the head never ends within the part, or it would not have been one.
-    return this.#onHead(joined, 0, joined.length) - part.length + from;
+    return this.#onHead(joined, 0, 0, joined.length) - part.length + from;
   }
 
-  #onHead(bytes: Buffer, start: number, to: number): number {
+  #onHead(bytes: Buffer, floor: number, start: number, to: number): number {
     const { policy } = this.snapshot;
     let from = start;
     for (;;) {
@@ -302,7 +307,7 @@ export class FastExchange extends Exchange implements SocketUser {
       if (this.noteAnswer(response.status)) return to;
       if (response.status >= 200) {
         this.#begin(response);
-        return this.#onBody(bytes, from, to);
+        return this.#onBody(bytes, floor, from, to);
       }
       this.answer.inform(`${response.head}${policy.requestIdField}: ${this.request.requestId}\r\n\r\n`);
       if (from === to) return to;
@@ -338,7 +343,7 @@ export class FastExchange extends Exchange implements SocketUser {
     this.deadline = now;
   }
 
-  #onBody(bytes: Buffer, from: number, to: number): number {
+  #onBody(bytes: Buffer, floor: number, from: number, to: number): number {
     const { answer } = this;
     const response = this.#response!;
     const body = this.#responseBody!;
@@ -356,7 +361,9 @@ export class FastExchange extends Exchange implements SocketUser {
       passage.prefix = `${content.toString(16)}\r\n`;
       suffix = '\r\n';
     }
-    if (content > 0 || body.ended) answer.write(bytes, passage, suffix, content);
+    if (content > 0 || body.ended) {
+      answer.write(bytes, passage, suffix, content, floor, to);
+    }
     if (body.ended) {
       // The client is slower: what it has not taken is still in the buffer that the next response would go into.
       if (!answer.flushed) this.#upstream!.replaceBuffer();
@@ -423,7 +430,7 @@ export class FastExchange extends Exchange implements SocketUser {
     const response = this.#response;
     if (error === undefined && response?.body === 'close' && this.phase === 'responding') {
       this.#endUpstream(false);
-      this.answer.write(NO_BYTES, NOTHING, '0\r\n\r\n', 0);
+      this.answer.write(NO_BYTES, NOTHING, '0\r\n\r\n', 0, 0, 0);
       this.#end();
       return;
     }

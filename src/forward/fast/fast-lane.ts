@@ -10,7 +10,10 @@ import { idleSince, peerOf, rememberPeer } from '../peer.ts';
 import type { FailureReason } from '../reasons.ts';
 import { refuseConnection } from '../refuse-connection.ts';
 import { ClientConnection, type ConnectionEdges } from './client-connection.ts';
-import { READ_SIZE } from './upstream-socket.ts';
+import { LargeBuffers } from './read-buffers.ts';
+
+/** Of one read from a client, bytes. */
+const READ_SIZE = 64 * 1024;
 
 /** An accepted socket, as Node makes it: what it reads and writes with can be given to another one. */
 interface Accepted extends Socket {
@@ -38,6 +41,7 @@ export class FastLane {
     this.#edges = {
       forwarder,
       readBuffer: Buffer.allocUnsafeSlow(READ_SIZE),
+      largeBuffers: new LargeBuffers(),
       headSize: limits.headSize,
       headers: limits.headers,
       handOver: (connection, socket, unread) => this.#handOver(connection, socket, unread),

@@ -5,13 +5,14 @@
  * leave in one write, and their responses come in the same order. A slow one holds up those behind it, so these are
  * sent again elsewhere after a moment, and the endpoint gets no more than one at a time for a while.
  *
- * Reads go into one buffer of its own: left to itself Node makes a buffer of 64 KiB for every read and shrinks it to
- * what came, which costs more than reading it. The pages that small responses never touch take no memory.
+ * Reads go into a buffer of its own: left to itself Node makes one of 64 KiB for every read and shrinks it to what came,
+ * which costs more than reading it.
  */
 import type { Socket } from 'node:net';
 import { connectEndpoint, readyEvent } from '../../backends/connect.ts';
 import type { Deadlines, Timed } from '../deadlines.ts';
 import { ConnectTimeoutError, type EndpointPool, type PooledSocket } from '../endpoint-pool.ts';
+import { HEADROOM, type LargeBuffers, readable, smallBuffer } from './read-buffers.ts';
 
 /** Whose request is on the connection. */
 export interface SocketUser {
@@ -19,17 +20,15 @@ export interface SocketUser {
   /**
    * The bytes are gone when it returns, unless it has called `replaceBuffer` or `pause`.
    *
+   * @param floor between this offset and `from` it may write, and behind `to` where the buffer goes on
    * @returns the offset behind the last octet of its response that was here
    */
-  onUpstreamBytes(bytes: Buffer, from: number, to: number): number;
+  onUpstreamBytes(bytes: Buffer, floor: number, from: number, to: number): number;
   /** What was written is out. */
   onUpstreamFlushed(): void;
   /** @param error undefined when the other side just ended it */
   onUpstreamClosed(error: Error | undefined): void;
 }
-
-/** Of one read, bytes. */
-export const READ_SIZE = 64 * 1024;
 
 /** Closed this much before the upstream says it closes idle connections, as undici does: both at once would race. */
 const HINT_MARGIN_MS = 2_000;
@@ -60,27 +59,39 @@ export class UpstreamSocket implements PooledSocket, Timed {
   #gone = false;
   #expiresAt = Number.POSITIVE_INFINITY;
   #onFlushed: (() => void) | undefined = undefined;
-  #nextBuffer: Buffer | undefined = Buffer.allocUnsafeSlow(READ_SIZE);
+  readonly #largeBuffers: LargeBuffers;
+  /** What is read into, headroom included. */
+  #buffer: Buffer;
+  /** The small one, while a large one is in use. */
+  #small: Buffer | undefined = undefined;
+  #nextView: Buffer | undefined;
   idleUntil = Number.POSITIVE_INFINITY;
   deadline = Number.POSITIVE_INFINITY;
   nextTimed: Timed | undefined = undefined;
   previousTimed: Timed | undefined = undefined;
 
-  constructor(pool: EndpointPool, deadlines: Deadlines, user: SocketUser) {
+  constructor(pool: EndpointPool, deadlines: Deadlines, largeBuffers: LargeBuffers, user: SocketUser) {
     this.#pool = pool;
     this.#deadlines = deadlines;
+    this.#largeBuffers = largeBuffers;
+    this.#buffer = smallBuffer();
+    this.#nextView = readable(this.#buffer);
     this.#user = user;
     const { options } = pool;
     const { scheme, address, port, connectTimeout, maxAge } = options;
-    const onBytes = (length: number, bytes: Uint8Array) => this.#onBytes(bytes as Buffer, length);
     const socket = connectEndpoint(
       options,
-      scheme === 'http' ? { buffer: () => this.#takeNextBuffer(), callback: onBytes } : undefined,
+      scheme === 'http'
+        ? {
+            buffer: () => this.#takeNextView(),
+            callback: (length, view) => this.#onRead(length, view.length),
+          }
+        : undefined,
     );
     this.#socket = socket;
     if (scheme === 'https') {
       socket.on('data', (bytes: Buffer) => {
-        if (!onBytes(bytes.length, bytes)) socket.pause();
+        if (!this.#onBytes(bytes, 0, 0, bytes.length)) socket.pause();
       });
     }
     const timer = setTimeout(() => {
@@ -175,7 +186,8 @@ export class UpstreamSocket implements PooledSocket, Timed {
 
   /** From within `onUpstreamBytes`: the bytes stay as they are; the next read goes elsewhere. */
   replaceBuffer(): void {
-    this.#nextBuffer = Buffer.allocUnsafeSlow(READ_SIZE);
+    this.#readInto(smallBuffer());
+    this.#small = undefined;
   }
 
   /** From within `onUpstreamBytes`: nothing more is read, and the bytes stay as they are, until `resume`. */
@@ -235,24 +247,50 @@ export class UpstreamSocket implements PooledSocket, Timed {
     this.#socket.destroySoon();
   }
 
-  /** Asked before the first read and after each; undefined: the same as before. */
-  #takeNextBuffer(): Buffer {
-    const next = this.#nextBuffer;
-    this.#nextBuffer = undefined;
-    // Node keeps the one it has for whatever is no buffer.
+  #readInto(buffer: Buffer): void {
+    this.#buffer = buffer;
+    this.#nextView = readable(buffer);
+  }
+
+  /** Asked before the first read and after each; Node keeps what it has for whatever is no buffer. */
+  #takeNextView(): Buffer {
+    const next = this.#nextView;
+    this.#nextView = undefined;
     return next as Buffer;
   }
 
-  #onBytes(bytes: Buffer, length: number): boolean {
-    let from = 0;
-    while (from < length && !this.#gone) {
-      const user = this.#user;
-      if (user === undefined) this.#end(undefined);
-      else {
-        from = user.onUpstreamBytes(bytes, from, length);
-        // It left something, and is not done.
-        if (from < length && this.#user === user) this.#end(undefined);
+  #onRead(length: number, room: number): boolean {
+    const buffer = this.#buffer;
+    const goesOn = this.#onBytes(buffer, 0, HEADROOM, HEADROOM + length);
+    // Filled: there is more, and fewer steps are cheaper. What was replaced may still be written from.
+    if (length === room && this.#small === undefined && this.#buffer === buffer && this.#user !== undefined) {
+      if (goesOn) {
+        this.#small = buffer;
+        this.#readInto(this.#largeBuffers.take());
       }
+    } else if (this.#small !== undefined && this.#user === undefined) {
+      // The response is over and out.
+      const small = this.#small;
+      this.#small = undefined;
+      this.#readInto(small);
+      if (!this.#gone) this.#largeBuffers.give(buffer);
+    }
+    return goesOn;
+  }
+
+  /** @param floor as for `onUpstreamBytes` */
+  #onBytes(bytes: Buffer, floor: number, start: number, to: number): boolean {
+    let from = start;
+    while (from < to && !this.#gone) {
+      const user = this.#user;
+      if (user === undefined) {
+        this.#end(undefined);
+        break;
+      }
+      const end = user.onUpstreamBytes(bytes, from === start ? floor : from, from, to);
+      // It left something, and is not done.
+      if (end < to && this.#user === user) this.#end(undefined);
+      from = end;
     }
     return !this.#paused;
   }
