@@ -1,22 +1,26 @@
 #!/usr/bin/env node
 /** The command line. */
 import { readFileSync } from 'node:fs';
+import { completionOf } from './commands/completion.ts';
 import { endOnEarlySignals } from './commands/early-end.ts';
 import { type CommandIo, UsageError } from './commands/io.ts';
 import { describeVersion } from './commands/version.ts';
 
 type Command = (args: readonly string[], io: CommandIo) => Promise<number>;
 
-/** Loaded on use, so that `check` does not pay for the proxy. */
-const COMMANDS: Readonly<
-  Record<string, { readonly summary: string; readonly load: () => Promise<Command> }>
-> = {
+interface Entry {
+  readonly summary: string;
+  /** On use, so that `check` does not pay for the proxy. */
+  readonly load: () => Promise<Command>;
+  /** Before it is loaded to be run. */
+  readonly prepare?: () => unknown;
+}
+
+const COMMANDS: Readonly<Record<string, Entry>> = {
   run: {
     summary: 'run the proxy',
-    load: async () => {
-      endOnEarlySignals();
-      return (await import('./commands/run.ts')).run;
-    },
+    prepare: endOnEarlySignals,
+    load: async () => (await import('./commands/run.ts')).run,
   },
   check: {
     summary: 'check a configuration and print every error',
@@ -52,14 +56,17 @@ const COMMANDS: Readonly<
   },
   fleet: {
     summary: 'survey all services of a cluster: status, watch, alert, serve, agent',
-    load: async () => {
-      (await import('./commands/fleet/small-heap.ts')).restartWithSmallHeap();
-      return (await import('./commands/fleet.ts')).fleet;
-    },
+    prepare: async () => (await import('./commands/fleet/small-heap.ts')).restartWithSmallHeap(),
+    load: async () => (await import('./commands/fleet.ts')).fleet,
   },
   demo: {
     summary: 'show it at work with four upstreams of its own',
     load: async () => (await import('./commands/demo.ts')).demo,
+  },
+  completion: {
+    summary: 'print a script with which bash, zsh or fish completes commands and options',
+    load: () =>
+      Promise.resolve(completionOf(Object.entries(COMMANDS).map(([name, entry]) => ({ name, ...entry })))),
   },
 };
 
@@ -67,7 +74,7 @@ const HELP = `Usage: pointsman COMMAND [OPTIONS]
 
 Commands:
 ${Object.entries(COMMANDS)
-  .map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}\n`)
+  .map(([name, { summary }]) => `  ${name.padEnd(12)}${summary}\n`)
   .join('')}
 pointsman COMMAND --help says more of each; pointsman --version prints the version.
 `;
@@ -97,6 +104,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return 2;
   }
   try {
+    await command.prepare?.();
     return await (await command.load())(args, io);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;

@@ -14,9 +14,12 @@ const PACKAGES: Readonly<Record<string, string>> = {
   haproxy: 'haproxy',
   nginx: 'nginx',
   lsof: 'lsof',
+  chromium: 'chromium',
   buildah: 'buildah',
   busybox: 'busybox-static',
   promtool: 'prometheus',
+  zsh: 'zsh',
+  fish: 'fish',
 };
 
 /** Where Debian puts servers, whether or not the user's PATH has it. */
