@@ -158,8 +158,8 @@ ${backend.endpoints.length > 0 && html`<div class="scroll" role="region" aria-la
 
 function endpointRow(endpoint: EndpointReport, backend: BackendReport, status: StatusDocument): Html {
   const { admin, ejection, checks } = endpoint;
-  const why = admin.state === 'drain' ? admin.reason : ejection !== null ? ejection.reason : endpoint.reason;
-  const since = admin.state === 'drain' ? admin.since : (ejection?.since ?? endpoint.since);
+  const byTraffic = ejection !== null && endpoint.health !== 'down' ? ejection : undefined;
+  const { reason: why, since } = admin.state === 'drain' ? admin : (byTraffic ?? endpoint);
   const good = checks.filter(({ ok }) => ok).length;
   const byHand = status.overrides.some(
     ({ target }) =>

@@ -13,9 +13,9 @@ export interface Mark {
 
 export function endpointMark({ health, admin, ejection }: EndpointReport): Mark {
   if (admin.state === 'drain') return { sign: '◧', tone: 'soft', word: 'drained' };
+  if (health === 'down') return { sign: '✕', tone: 'bad', word: 'down' };
   if (ejection !== null) return { sign: '▲', tone: 'warn', word: 'ejected' };
   if (health === 'up') return { sign: '●', tone: 'good', word: 'up' };
-  if (health === 'down') return { sign: '✕', tone: 'bad', word: 'down' };
   return { sign: '○', tone: 'dark', word: 'unchecked' };
 }
 
