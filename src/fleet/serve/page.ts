@@ -35,7 +35,7 @@ th.n{text-align:right}
 ul{list-style:none;margin:0;padding:0}
 li{background:var(--panel);border-left:4px solid var(--line);padding:8px 12px;margin:0 0 8px}
 li.critical{border-color:var(--bad)}li.warning{border-color:var(--warn)}li.unknown{border-color:var(--dark)}
-li strong,li span,li code{color:var(--ink)}
+li strong,li>span:not([class]),li code{color:var(--ink)}
 li .soft{color:var(--soft)}
 code{font:13px/1.5 ui-monospace,monospace;overflow-wrap:anywhere}
 a{color:inherit}
