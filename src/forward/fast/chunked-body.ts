@@ -58,8 +58,8 @@ export class ChunkedBody {
     const { ranges } = passage;
     passage.prefix = '';
     ranges.length = 0;
-    // Of what is passed on and stands in no range yet; -1: nothing, before the end of a size is here.
-    let start = this.#isSplit ? -1 : from;
+    // Of what is passed on and stands in no range yet; -1: nothing, before the end of a size and behind the last one.
+    let start = this.#isSplit || this.#isBehindChunks ? -1 : from;
     let lineStart = from;
     let extensionStart = -1;
     let i = from;
@@ -155,6 +155,11 @@ export class ChunkedBody {
       this.#isSplit = true;
     } else if (!isInSize && start !== -1 && i > start) ranges.push(start, i);
     return i;
+  }
+
+  /** The last chunk has come: nothing of what follows goes on as it is. */
+  get #isBehindChunks(): boolean {
+    return this.#state === 'trailer' || this.#state === 'trailerLf';
   }
 
   #fail(at: number): number {
