@@ -81,9 +81,9 @@ pointsman COMMAND --help says more of each; pointsman --version prints the versi
 
 async function main(argv: readonly string[]): Promise<number> {
   const [name, ...args] = argv;
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
-    version: string;
-  };
+  const { version, engines } = JSON.parse(
+    readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+  ) as { version: string; engines: { node: string } };
   const io: CommandIo = {
     stdout: (text) => void process.stdout.write(text),
     stderr: (text) => void process.stderr.write(text),
@@ -103,6 +103,11 @@ async function main(argv: readonly string[]): Promise<number> {
     io.stderr(name === undefined ? HELP : `pointsman: there is no command "${name}"\n\n${HELP}`);
     return 2;
   }
+  const needed = engines.node.replace('>=', '');
+  if (isOlder(process.versions.node, needed)) {
+    io.stderr(`pointsman needs Node ${needed} or newer; this is ${process.versions.node}\n`);
+    return 2;
+  }
   try {
     await command.prepare?.();
     return await (await command.load())(args, io);
@@ -114,6 +119,14 @@ async function main(argv: readonly string[]): Promise<number> {
     }
     throw error;
   }
+}
+
+/** Otherwise it would end with a syntax error somewhere. */
+function isOlder(version: string, needed: string): boolean {
+  const [[major = 0, minor = 0], [neededMajor = 0, neededMinor = 0]] = [version, needed].map((text) =>
+    text.split('.').map(Number),
+  ) as [number[], number[]];
+  return major < neededMajor || (major === neededMajor && minor < neededMinor);
 }
 
 process.exitCode = await main(process.argv.slice(2));
