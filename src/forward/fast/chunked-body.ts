@@ -2,20 +2,40 @@
  * Follows a chunked body (RFC 9112, 7.1) as it passes, so that its end is known: chunks go on as they came, except for
  * extensions, which belong to this hop, and for the last chunk and the trailers, which whoever uses this writes anew.
  *
- *     chunk    = 1*12HEXDIG [ BWS ";" *( HTAB / SP / VCHAR / obs-text ) ] CRLF data CRLF
- *     last     = 1*12"0" [ extension ] CRLF *field-line CRLF
+ *     chunk      = 1*12HEXDIG *extension CRLF data CRLF
+ *     last       = 1*12"0" *extension CRLF *field-line CRLF
+ *     extension  = ";" token [ "=" ( token / quoted-string ) ]
  *
  * A bare LF, a sign, a blank in front of the size, and whatever else readers differ on, is an error.
  */
-import { CLASS, CR, HEX, HT, LF, SP, TOKEN, VALUE } from './octets.ts';
+import { CLASS, CR, HEX, LF, TOKEN, VALUE } from './octets.ts';
 
 const SEMICOLON = 0x3b;
+const EQUALS = 0x3d;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
 /** 16 TiB; a size that a double cannot hold exactly would let two readers disagree. */
 const MAX_SIZE_DIGITS = 12;
 /** All extensions of one body, and all of its trailers. */
 const MAX_EXTRAS = 16 * 1024;
 
-type State = 'size' | 'extension' | 'sizeLf' | 'data' | 'dataCr' | 'dataLf' | 'trailer' | 'trailerLf' | 'end';
+type State =
+  | 'size'
+  // Of an extension: one octet of a name or value must come; more may come; within quotes; behind a backslash there.
+  | 'nameStart'
+  | 'name'
+  | 'valueStart'
+  | 'value'
+  | 'quoted'
+  | 'escaped'
+  | 'quotedEnd'
+  | 'sizeLf'
+  | 'data'
+  | 'dataCr'
+  | 'dataLf'
+  | 'trailer'
+  | 'trailerLf'
+  | 'end';
 
 /** What goes on of the octets that were just followed. */
 export interface Passage {
@@ -74,18 +94,26 @@ export class ChunkedBody {
           } else {
             if (this.#digits === 0) return this.#fail(i);
             if (octet === CR) this.#state = 'sizeLf';
-            else if (octet === SEMICOLON || octet === SP || octet === HT) {
-              this.#state = 'extension';
+            else if (octet === SEMICOLON) {
+              this.#state = 'nameStart';
               extensionStart = i;
             } else return this.#fail(i);
           }
           i++;
           break;
-        case 'extension':
-          if (octet === CR) this.#state = 'sizeLf';
-          else if ((CLASS[octet]! & VALUE) === 0 || ++this.#extras > MAX_EXTRAS) return this.#fail(i);
+        case 'nameStart':
+        case 'name':
+        case 'valueStart':
+        case 'value':
+        case 'quoted':
+        case 'escaped':
+        case 'quotedEnd': {
+          const next = afterExtensionOctet(this.#state, octet);
+          if (next === undefined || ++this.#extras > MAX_EXTRAS) return this.#fail(i);
+          this.#state = next;
           i++;
           break;
+        }
         case 'sizeLf':
           if (octet !== LF) return this.#fail(i);
           i++;
@@ -166,6 +194,25 @@ export class ChunkedBody {
     this.bad = true;
     return at;
   }
+}
+
+/** @returns undefined: this octet has no place there */
+function afterExtensionOctet(state: State, octet: number): State | undefined {
+  if (state === 'quoted') {
+    if (octet === QUOTE) return 'quotedEnd';
+    if (octet === BACKSLASH) return 'escaped';
+    return (CLASS[octet]! & VALUE) === 0 ? undefined : 'quoted';
+  }
+  if (state === 'escaped') return (CLASS[octet]! & VALUE) === 0 ? undefined : 'quoted';
+  if ((CLASS[octet]! & TOKEN) !== 0) {
+    if (state === 'quotedEnd') return undefined;
+    return state === 'nameStart' || state === 'name' ? 'name' : 'value';
+  }
+  if (state === 'valueStart') return octet === QUOTE ? 'quoted' : undefined;
+  if (state === 'nameStart') return undefined;
+  if (octet === CR) return 'sizeLf';
+  if (octet === SEMICOLON) return 'nameStart';
+  return octet === EQUALS && state === 'name' ? 'valueStart' : undefined;
 }
 
 function digitOf(octet: number): number {

@@ -164,6 +164,8 @@ export function readResponse(
       if (nominated !== undefined) head = withoutFields(head, nominated);
     } else closes = false;
   }
+  // Nothing can follow it, and a final response must.
+  if (isInterim && closes) return MALFORMED;
   const body = isBodiless ? 'none' : isChunked ? 'chunked' : contentLength !== -1 ? 'length' : 'close';
   return {
     status,

@@ -186,6 +186,8 @@ describe('the response reader refuses', () => {
     ['a list of codings', withFields('Transfer-Encoding: gzip, chunked')],
     ['another coding', withFields('Transfer-Encoding: gzip')],
     ['an empty coding', withFields('Transfer-Encoding:')],
+    ['an interim response of HTTP/1.0', 'HTTP/1.0 100 Continue\r\n\r\n'],
+    ['an interim response that ends the connection', answer('103 x', 'Connection: close')],
     ['chunks of HTTP/1.0', 'HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'],
   ];
   for (const [what, text] of malformed) {
@@ -202,7 +204,7 @@ describe('the response reader refuses', () => {
 const valid = fc
   .record({
     version: fc.constantFrom('1.0', '1.1'),
-    status: fc.integer({ min: 100, max: 999 }),
+    status: fc.integer({ min: 200, max: 999 }),
     reason: fc.stringMatching(/^( [\t -~\x80-\xff]{0,12})?$/),
     fields: fc.array(
       fc.tuple(
