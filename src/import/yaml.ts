@@ -2,8 +2,7 @@
 import { Document, isMap, isScalar, isSeq, type Node, type Pair } from 'yaml';
 import type { ConfigInput } from '../config/schema.ts';
 
-export const LANGUAGE_SERVER =
-  '# yaml-language-server: $schema=https://pointsman.dev/schema/pointsman.json\n';
+export const LANGUAGE_SERVER = '# yaml-language-server: $schema=./pointsman.schema.json\n';
 
 /** Longest map that stands in one line. */
 const LINE = 96;
