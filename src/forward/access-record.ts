@@ -1,5 +1,4 @@
 /** The part of an access record that every kind of request has: plain, upgraded, or refused before it was one. */
-import { endpointLabel } from '../backends/endpoint.ts';
 import type { AccessRecord } from '../observe/access-log.ts';
 import type { Decision } from '../routing/decide.ts';
 import type { RequestFacts } from '../routing/match.ts';
@@ -34,7 +33,7 @@ export interface Progress {
 /** A record with what is known of any request; times, counts and the end are for the caller to fill in. */
 export function startRecord(peer: Peer): AccessRecord {
   return {
-    client: endpointLabel(peer.address, peer.port),
+    client: peer.label,
     method: '<BADREQ>',
     path: '',
     host: undefined,

@@ -1,11 +1,14 @@
 /** The other end of a client connection, and whether the configuration trusts what it says. */
 import { BlockList, isIPv6, type Socket } from 'node:net';
+import { endpointLabel } from '../backends/endpoint.ts';
 
 const PEER = Symbol('peer');
 
 export interface Peer {
   readonly address: string;
   readonly port: number;
+  /** Both, as the log shows them. */
+  readonly label: string;
   /** When the connection was accepted, clock milliseconds. */
   readonly acceptedAt: number;
   /** Requests seen on the connection. */
@@ -50,11 +53,14 @@ export class TrustList {
 }
 
 export function rememberPeer(socket: Socket, now: number): void {
-  const address = socket.remoteAddress ?? '';
+  const seen = socket.remoteAddress ?? '';
+  // A dual-stack listener shows IPv4 peers as ::ffff:10.0.0.1; rules and upstreams expect 10.0.0.1.
+  const address = seen.startsWith('::ffff:') ? seen.slice(7) : seen;
+  const port = socket.remotePort ?? 0;
   (socket as SocketWithPeer)[PEER] = {
-    // A dual-stack listener shows IPv4 peers as ::ffff:10.0.0.1; rules and upstreams expect 10.0.0.1.
-    address: address.startsWith('::ffff:') ? address.slice(7) : address,
-    port: socket.remotePort ?? 0,
+    address,
+    port,
+    label: endpointLabel(address, port),
     acceptedAt: now,
     requests: 0,
     trustList: undefined,

@@ -1,6 +1,5 @@
 /** The answer to bytes that are no request, on a bare socket; the connection ends with it. */
 import type { Socket } from 'node:net';
-import { endpointLabel } from '../backends/endpoint.ts';
 import { startRecord } from './access-record.ts';
 import type { Forwarder } from './forwarder.ts';
 import { peerOf } from './peer.ts';
@@ -25,7 +24,7 @@ export function refuseConnection(
   metrics.failures(reason).value++;
   forwarder.unroutedCells.record('', status, 0, -1);
   const peer = peerOf(socket, policy.trust);
-  log.debug({ client: endpointLabel(peer.address, peer.port), reason, detail }, 'request refused');
+  log.debug({ client: peer.label, reason, detail }, 'request refused');
   const record = startRecord(peer);
   record.status = status;
   record.bytesOut = answer.length;

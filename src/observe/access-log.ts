@@ -93,7 +93,7 @@ export class AccessLog {
   #mode: AccessLogOptions['mode'];
   #sample: number;
   #timeMs = Number.NaN;
-  #time = '';
+  #leadText = '';
 
   /** `log` is what `createLogger` made; `random` returns 0 ≤ x < 1, `now` epoch milliseconds. */
   constructor(
@@ -137,54 +137,18 @@ export class AccessLog {
   writeWanted(record: AccessRecord): void {
     if (isFailure(record.status, record.termination)) this.#failures?.add(record, this.#now());
     if (this.#mode === 'off') return;
-    const line = JSON.stringify({
-      level: 'info',
-      time: this.#isoTime(),
-      service: this.#service,
-      client: record.client,
-      method: clip(record.method, MAX_FIELD),
-      path: clip(record.path, MAX_PATH),
-      host: clip(record.host, MAX_FIELD),
-      protocol: record.protocol,
-      group: clip(record.group, MAX_FIELD),
-      route: record.route,
-      backend: record.backend,
-      endpoint: record.endpoint,
-      status: record.status,
-      bytes_in: record.bytesIn,
-      bytes_out: record.bytesOut,
-      TR: phase(record.headMs),
-      Tw: phase(record.queueMs),
-      Tc: phase(record.connectMs),
-      Tr: phase(record.responseMs),
-      Ta: phase(record.totalMs),
-      termination: record.termination,
-      reason: record.reason,
-      retries: record.retries,
-      redispatched: record.redispatched,
-      spilled: record.spilled,
-      spilled_from: record.spilledFrom,
-      panic: record.panic || undefined,
-      shielded_from: record.shieldedFrom,
-      retry_denied: record.retryDenied,
-      reused: record.reused,
-      request_id: clip(record.requestId, MAX_FIELD),
-      pinned: record.pinned,
-      bucket: record.bucket,
-      invariant: record.invariant,
-      msg: 'request',
-    });
-    this.#destination.write(`${line}\n`);
+    this.#destination.write(this.#lead() + lineOf(record));
   }
 
   /** At thousands of requests a second most share their millisecond with another. */
-  #isoTime(): string {
+  #lead(): string {
     const now = this.#now();
     if (now !== this.#timeMs) {
       this.#timeMs = now;
-      this.#time = new Date(now).toISOString();
+      const time = new Date(now).toISOString();
+      this.#leadText = `{"level":"info","time":"${time}","service":${quoted(this.#service)},"client":`;
     }
-    return this.#time;
+    return this.#leadText;
   }
 }
 
@@ -192,11 +156,67 @@ function isFailure(status: number | undefined, termination: Termination): boolea
   return termination !== '--' || status === undefined || status >= 500;
 }
 
-/** HAProxy writes -1 for a phase that was not reached. */
-function phase(ms: number | undefined): number {
-  return ms === undefined || !(ms >= 0) ? -1 : Math.round(ms * 10) / 10;
+/** Put together by hand, from the time on: `JSON.stringify` of the same takes four times as long. */
+function lineOf(record: AccessRecord): string {
+  let line = `${quoted(record.client)}${text(',"method":', record.method)}`;
+  line += `,"path":${quoted(clip(record.path, MAX_PATH))}${text(',"host":', record.host)}`;
+  line += `,"protocol":"${record.protocol}"${text(',"group":', record.group)}`;
+  line += name(',"route":', record.route) + name(',"backend":', record.backend);
+  line += name(',"endpoint":', record.endpoint);
+  if (record.status !== undefined) line += `,"status":${record.status}`;
+  line += `,"bytes_in":${record.bytesIn},"bytes_out":${record.bytesOut}`;
+  line += `,"TR":${phase(record.headMs)},"Tw":${phase(record.queueMs)},"Tc":${phase(record.connectMs)}`;
+  line += `,"Tr":${phase(record.responseMs)},"Ta":${phase(record.totalMs)}`;
+  line += `,"termination":"${record.termination}"${text(',"reason":', record.reason)}`;
+  line += `,"retries":${record.retries},"redispatched":${record.redispatched},"spilled":${record.spilled}`;
+  line += text(',"spilled_from":', record.spilledFrom);
+  if (record.panic) line += ',"panic":true';
+  line += text(',"shielded_from":', record.shieldedFrom) + text(',"retry_denied":', record.retryDenied);
+  if (record.reused !== undefined) line += `,"reused":${record.reused}`;
+  line += text(',"request_id":', record.requestId) + text(',"pinned":', record.pinned);
+  if (record.bucket !== undefined) line += `,"bucket":${record.bucket}`;
+  line += text(',"invariant":', record.invariant);
+  return `${line},"msg":"request"}\n`;
 }
 
-function clip<T extends string | undefined>(text: T, length: number): T | string {
-  return text !== undefined && text.length > length ? text.slice(0, length) : text;
+/** A member of the object, with the comma and the key in front of it; nothing where there is no value. */
+function text(key: string, value: string | undefined): string {
+  return value === undefined ? '' : key + quoted(clip(value, MAX_FIELD));
+}
+
+/** The same for what the configuration named: few values, met again and again. */
+function name(key: string, value: string | undefined): string {
+  if (value === undefined) return '';
+  let member = names.get(value);
+  if (member === undefined) {
+    if (names.size >= MAX_NAMES) names.clear();
+    member = quoted(clip(value, MAX_FIELD));
+    names.set(value, member);
+  }
+  return key + member;
+}
+
+const names = new Map<string, string>();
+
+/** Endpoints come and go, so what is remembered is bounded. */
+const MAX_NAMES = 4_096;
+
+/** As `JSON.stringify`, which need not look at what is plain. */
+function quoted(value: string): string {
+  return PLAIN.test(value) ? `"${value}"` : JSON.stringify(value);
+}
+
+const PLAIN = /^[ !#-[\]-~]*$/;
+
+/** HAProxy writes -1 for a phase that was not reached. Tenths of milliseconds; whole numbers are quick to write. */
+function phase(ms: number | undefined): string | number {
+  if (ms === undefined || !(ms >= 0)) return -1;
+  const tenths = Math.round(ms * 10);
+  const rest = tenths % 10;
+  const whole = (tenths - rest) / 10;
+  return rest === 0 ? whole : `${whole}.${rest}`;
+}
+
+function clip(text: string, length: number): string {
+  return text.length > length ? text.slice(0, length) : text;
 }

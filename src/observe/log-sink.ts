@@ -52,7 +52,7 @@ export class LogSink implements LogDestination {
   readonly #maxQueuedBytes: number;
   readonly #chunkBytes: number;
   #queue: Chunk[] = [];
-  #gathered = '';
+  #gathered = Buffer.allocUnsafeSlow(4096);
   #gatheredBytes = 0;
   #gatheredLines = 0;
   #queuedBytes = 0;
@@ -82,13 +82,17 @@ export class LogSink implements LogDestination {
   }
 
   write(line: string): void {
-    const bytes = Buffer.byteLength(line);
-    if (this.#gone || this.#queuedBytes + bytes > this.#maxQueuedBytes) {
+    if (this.#gone || this.#queuedBytes + line.length > this.#maxQueuedBytes) {
       this.#dropped++;
       return;
     }
-    if (this.#gatheredBytes + bytes > this.#chunkBytes) this.#pump();
-    this.#gathered += line;
+    // What there is room for in any case; nearly all lines are ASCII, and are not measured first.
+    if (this.#gatheredBytes + line.length * 3 > this.#gathered.length) {
+      const bytes = Buffer.byteLength(line);
+      if (this.#gatheredBytes + bytes > this.#chunkBytes) this.#pump();
+      if (this.#gatheredBytes + bytes > this.#gathered.length) this.#grow(this.#gatheredBytes + bytes);
+    }
+    const bytes = this.#gathered.write(line, this.#gatheredBytes);
     this.#gatheredBytes += bytes;
     this.#gatheredLines++;
     this.#queuedBytes += bytes;
@@ -132,10 +136,18 @@ export class LogSink implements LogDestination {
     clearTimeout(this.#gatherTimer);
     this.#gatherTimer = undefined;
     if (this.#gatheredLines === 0) return;
-    this.#queue.push({ bytes: Buffer.from(this.#gathered), lines: this.#gatheredLines });
-    this.#gathered = '';
+    const bytes = Buffer.from(this.#gathered.subarray(0, this.#gatheredBytes));
+    this.#queue.push({ bytes, lines: this.#gatheredLines });
     this.#gatheredBytes = 0;
     this.#gatheredLines = 0;
+  }
+
+  #grow(length: number): void {
+    const larger = Buffer.allocUnsafeSlow(
+      Math.max(length, Math.min(this.#chunkBytes, this.#gathered.length * 4)),
+    );
+    this.#gathered.copy(larger, 0, 0, this.#gatheredBytes);
+    this.#gathered = larger;
   }
 
   #pump(): void {
@@ -192,7 +204,6 @@ export class LogSink implements LogDestination {
     this.#gone = true;
     for (const chunk of this.#queue) this.#dropped += chunk.lines;
     this.#dropped += this.#gatheredLines;
-    this.#gathered = '';
     this.#gatheredBytes = 0;
     this.#gatheredLines = 0;
     this.#queue = [];

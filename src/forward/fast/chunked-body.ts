@@ -6,7 +6,7 @@
  *     last       = 1*12"0" *extension CRLF *field-line CRLF
  *     extension  = ";" token [ "=" ( token / quoted-string ) ]
  *
- * A bare LF, a sign, a blank in front of the size, and whatever else readers differ on, is an error.
+ * Content-Length or Transfer-Encoding as a trailer, a bare LF, a sign, a blank in front of the size, and whatever else readers differ on, is an error.
  */
 import { CLASS, CR, HEX, LF, TOKEN, VALUE } from './octets.ts';
 
@@ -166,7 +166,7 @@ export class ChunkedBody {
             this.#state = 'end';
             return i;
           }
-          if (!isFieldLine(this.#line)) return this.#fail(i);
+          if (!isTrailer(this.#line)) return this.#fail(i);
           this.#trailers ??= [];
           this.#trailers.push(this.#line);
           this.#line = '';
@@ -219,9 +219,11 @@ function digitOf(octet: number): number {
   return octet <= 0x39 ? octet - 0x30 : (octet | 0x20) - 0x57;
 }
 
-function isFieldLine(line: string): boolean {
+/** Framing must not come as a trailer (RFC 9110, 6.5.1); llhttp refuses it, too. */
+function isTrailer(line: string): boolean {
   const colon = line.indexOf(':');
   if (colon < 1) return false;
   for (let i = 0; i < colon; i++) if ((CLASS[line.charCodeAt(i)]! & TOKEN) === 0) return false;
-  return true;
+  const name = line.slice(0, colon).toLowerCase();
+  return name !== 'content-length' && name !== 'transfer-encoding';
 }
