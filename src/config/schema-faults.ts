@@ -13,6 +13,7 @@ const SECRET_PATHS: readonly RegExp[] = [
   /^redis\.(?:url|username|password|sentinelPassword|keySecret)$/,
   /^pins\.[^.]+\.issueCookie\.keys\.\d+$/,
   /^acting\.token$/,
+  /^alerts\./,
 ];
 
 export function schemaFaults(issues: readonly Issue[], root: LocatedNode): Fault[] {

@@ -11,6 +11,7 @@
 import { z } from 'zod';
 import { acting } from './schema/admin.ts';
 import { backend, health, outlier } from './schema/backends.ts';
+import { alerts, guard } from './schema/guard.ts';
 import { invariants } from './schema/invariants.ts';
 import { pin, redis } from './schema/pins.ts';
 import { resolver } from './schema/resolver.ts';
@@ -54,6 +55,10 @@ export const configSchema = z.strictObject({
   invariants: invariants.describe('What no reload and no decision may break.'),
   health: health.prefault({}).describe('Active checks of every endpoint.'),
   outlier: outlier.prefault({}).describe('Ejection of endpoints on which traffic fails, besides the checks.'),
+  guard: guard
+    .prefault({})
+    .describe('How canaries are judged against the main backend of their row, where a row has a `guard`.'),
+  alerts: alerts.prefault({}).describe('Who is told of what a guard finds and does.'),
   pins: z.record(name, pin).default({}).describe('Ways of keeping users on a backend, by name.'),
   redis: redis
     .optional()

@@ -116,9 +116,14 @@ function unusedNames(config: Config, root: LocatedNode): Fault[] {
     if (!pins.has(name)) warn(['pins', name], 'no route uses this pin');
   }
   const isUsed =
-    config.acting !== undefined || Object.values(config.pins).some(({ store }) => store === 'redis');
+    config.acting !== undefined ||
+    config.routes.some(({ guard }) => guard === 'act') ||
+    Object.values(config.pins).some(({ store }) => store === 'redis');
   if (config.redis !== undefined && !isUsed) {
-    warn(['redis'], 'no pin has store: redis and there is no acting, so Redis is not used');
+    warn(
+      ['redis'],
+      'no pin has store: redis, and there is neither acting nor a guard that acts, so Redis is not used',
+    );
   }
   return faults;
 }

@@ -40,8 +40,14 @@ export class OverrideBoard {
   }
 
   /** Shares with the other replicas of the service where the configuration names a Redis. */
-  configure({ redis, service, acting }: Pick<Config, 'redis' | 'service' | 'acting'>): void {
-    const wanted = acting === undefined ? undefined : redis;
+  configure({
+    redis,
+    service,
+    acting,
+    routes = [],
+  }: Pick<Config, 'redis' | 'service' | 'acting'> & Partial<Pick<Config, 'routes'>>): void {
+    const isUsed = acting !== undefined || routes.some(({ guard }) => guard === 'act');
+    const wanted = isUsed ? redis : undefined;
     const settings = JSON.stringify([wanted ?? null, service]);
     if (this.#shared?.settings === settings) return;
     this.#shared?.link.close();

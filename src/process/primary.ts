@@ -22,6 +22,7 @@ import { ProcessMetrics } from '../observe/process-metrics.ts';
 import { type LedgerTotals, mergeTotals } from '../observe/totals.ts';
 import { ClusterGroup } from './cluster-group.ts';
 import { type EndpointEdges, type ForwardingGroup, InProcessGroup } from './forwarding-group.ts';
+import { Guarding } from './guarding.ts';
 import { Steering } from './steering.ts';
 import { within } from './within.ts';
 
@@ -82,6 +83,7 @@ class Primary {
   readonly #admin: AdminServer;
   readonly #group: ForwardingGroup;
   readonly #steering: Steering;
+  readonly #guarding: Guarding;
   readonly #startedAt = Date.now();
   readonly #initial: Config;
   readonly #reload: ReloadFacts;
@@ -152,6 +154,12 @@ class Primary {
       status: (totals) => this.#statusOf(totals),
       reload: () => this.#reloadNow(),
     });
+    this.#guarding = new Guarding({
+      log: log.logger,
+      ledger: this.#ledger,
+      board: this.#steering.board,
+      totals: () => this.#group.totals(),
+    });
     this.#admin = new AdminServer({
       ...this.#steering.adminOptions(),
       probes: { ready: () => this.#ready() },
@@ -190,6 +198,7 @@ class Primary {
       this.#settled = true;
     });
     this.#forwarding = true;
+    this.#guarding.configure(this.#config);
     this.#watch = watchConfig(configPath, {
       environment: this.#options.environment,
       knownHash: this.#reload.hash,
@@ -222,6 +231,7 @@ class Primary {
 
   async abandon(): Promise<void> {
     this.#watch?.close();
+    this.#guarding.close();
     this.#steering.close();
     this.#group.destroy();
     this.#supervisor.close();
@@ -273,6 +283,7 @@ class Primary {
     await within(SETTLE_MS, this.#supervisor.prepare(next));
     this.#config = next;
     this.#steering.configure(next);
+    this.#guarding.configure(next);
     this.#applyEffective();
     const at = Date.now();
     this.#steering.reloaded({ at, result: 'ok', hash, changes });
@@ -415,6 +426,7 @@ class Primary {
   }
 
   #finish(code: number): void {
+    this.#guarding.close();
     this.#steering.close();
     this.#supervisor.close();
     void this.#admin.close().then(() => {

@@ -107,6 +107,11 @@ export class Steering {
     return overridden.config;
   }
 
+  /** Where guards of canaries put their brakes. */
+  get board(): Pick<OverrideBoard, 'active' | 'set' | 'end'> {
+    return this.#board;
+  }
+
   reloaded(record: Omit<ReloadRecord, 'changes' | 'problems'> & Partial<ReloadRecord>): void {
     this.#reloads.add({
       ...record,

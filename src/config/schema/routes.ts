@@ -1,6 +1,7 @@
 /** One row of the routing table. */
 
 import { z } from 'zod';
+import { guardMode } from './guard.ts';
 import { requestRules, responseRules } from './header-rules.ts';
 import { match } from './match.ts';
 import { duration, name, weight } from './values.ts';
@@ -35,6 +36,11 @@ export const route = z.strictObject({
     .default(true)
     .describe(
       "A canary's failure (connect, reset, 502, 503, 504) on an idempotent request is retried once on the main backend.",
+    ),
+  guard: guardMode
+    .default('off')
+    .describe(
+      'When a canary of the row fails or is slow clearly more often than its main backend: nothing, an alert, or an alert and no more requests for it until it is good again.',
     ),
   request: requestRules
     .optional()

@@ -1,91 +1,21 @@
 /** E-mail over SMTP. */
 
-import { createTransport } from 'nodemailer';
+import { sendMail as send } from '../../alerts/mail.ts';
 import type { FleetSettings } from '../settings.ts';
 import type { Delivery, Message } from './state.ts';
 import { mailHtml, mailText, subjectOf } from './text.ts';
 
-type EmailSettings = NonNullable<FleetSettings['alerts']['email']>;
+export { mailServer } from '../../alerts/mail.ts';
 
-/** Where it goes, without the password. @throws Error in plain words when `server` is no SMTP URL */
-export function mailServer(server: string): {
-  readonly host: string;
-  readonly port: number;
-  readonly secure: boolean;
-  readonly user: string;
-  readonly password: string;
-} {
-  const url = URL.canParse(server) ? new URL(server) : undefined;
-  if (url === undefined || (url.protocol !== 'smtp:' && url.protocol !== 'smtps:') || url.hostname === '') {
-    throw new Error('alerts.email.server is not smtp://[USER:PASSWORD@]HOST[:PORT] or smtps://…');
-  }
-  const secure = url.protocol === 'smtps:';
-  return {
-    host: url.hostname.replace(/^\[|\]$/g, ''),
-    port: Number(url.port) || (secure ? 465 : 587),
-    secure,
-    user: decodeURIComponent(url.username),
-    password: decodeURIComponent(url.password),
-  };
-}
-
-interface SmtpError extends NodeJS.ErrnoException {
-  readonly responseCode?: number;
-  readonly response?: string;
-}
-
-export async function sendMail(settings: EmailSettings, message: Message): Promise<Delivery> {
-  const { host, port, secure, user, password } = mailServer(settings.server);
-  const transport = createTransport({
-    host,
-    port,
-    secure,
-    requireTLS: !secure && settings.tls === 'required',
-    ignoreTLS: settings.tls === 'off',
-    // Opportunistic means as private as the server is able to: a certificate of its own is better than none.
-    tls: { rejectUnauthorized: settings.tls !== 'opportunistic' },
-    ...(user === '' ? {} : { auth: { user, pass: password } }),
-    connectionTimeout: 10_000,
-    greetingTimeout: 10_000,
-    socketTimeout: 20_000,
-    disableFileAccess: true,
-    disableUrlAccess: true,
+export function sendMail(
+  settings: NonNullable<FleetSettings['alerts']['email']>,
+  message: Message,
+): Promise<Delivery> {
+  return send(settings, {
+    subject: subjectOf(message),
+    text: mailText(message),
+    html: mailHtml(message),
+    id: `${message.id}.${Buffer.from(message.cluster).toString('hex').slice(0, 40)}`,
+    at: message.at,
   });
-  const domain = settings.from.replace(/^.*@|>.*$/g, '') || 'pointsman.invalid';
-  try {
-    await transport.sendMail({
-      from: settings.from,
-      to: settings.to,
-      subject: subjectOf(message),
-      text: mailText(message),
-      html: mailHtml(message),
-      // The same for every try: should one arrive after all, mail programs show it once.
-      messageId: `<${message.id}.${Buffer.from(message.cluster).toString('hex').slice(0, 40)}@${domain}>`,
-      date: new Date(message.at),
-      // RFC 3834: nobody's holiday notice answers it.
-      headers: { 'Auto-Submitted': 'auto-generated', 'X-Auto-Response-Suppress': 'All' },
-    });
-    return { result: 'sent' };
-  } catch (error) {
-    const { code, responseCode, response, message: words } = error as SmtpError;
-    const said = (response ?? words).replaceAll(/\s+/g, ' ').slice(0, 200);
-    const where = `${host}:${port}`;
-    if (code === 'EAUTH')
-      return {
-        result: 'refused',
-        error: `${where} does not accept user and password of alerts.email.server`,
-      };
-    if (code === 'ETLS')
-      return {
-        result: 'refused',
-        error: `${where} offers no TLS that holds (${said}); see alerts.email.tls`,
-      };
-    // 5xx is for good (RFC 5321 4.2.1); 4xx, such as greylisting, passes.
-    if (responseCode !== undefined && responseCode >= 500)
-      return { result: 'refused', error: `${where} refuses the mail: ${said}` };
-    if (responseCode !== undefined) return { result: 'later', error: `${where} takes no mail now: ${said}` };
-    return { result: 'later', error: `${where} cannot be reached (${code ?? said})` };
-  } finally {
-    transport.close();
-  }
 }

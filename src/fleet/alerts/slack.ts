@@ -1,40 +1,9 @@
-/** Slack's incoming webhook. Its address is a secret and never part of what is said or logged. */
+/** Slack's incoming webhook. */
 
-import { request } from 'undici';
+import { postJson } from '../../alerts/webhook.ts';
 import type { Delivery, Message } from './state.ts';
 import { slackPayload } from './text.ts';
 
-const TIMEOUT_MS = 10_000;
-
-export async function sendToSlack(url: string, message: Message, signal: AbortSignal): Promise<Delivery> {
-  try {
-    const { statusCode, headers, body } = await request(url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(slackPayload(message)),
-      signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
-    });
-    const said = (await body.text()).replaceAll(/\s+/g, ' ').slice(0, 200);
-    if (statusCode >= 200 && statusCode < 300) return { result: 'sent' };
-    if (statusCode === 429) {
-      const after = Number(headers['retry-after']);
-      const retryAfterMs = Number.isFinite(after) && after >= 0 ? Math.min(after, 3_600) * 1_000 : 30_000;
-      return {
-        result: 'later',
-        error: `Slack limits the rate; again in ${retryAfterMs / 1_000} s`,
-        retryAfterMs,
-      };
-    }
-    const error = `Slack answered ${statusCode}${said === '' ? '' : ` (${said})`}`;
-    // The text of a 4xx is the reason, such as no_service or invalid_payload; the same message again gets the same.
-    return statusCode >= 500
-      ? { result: 'later', error }
-      : { result: 'refused', error: `${error}; is the webhook of alerts.slack.url still there?` };
-  } catch (error) {
-    const { code, name } = error as NodeJS.ErrnoException;
-    return {
-      result: 'later',
-      error: `Slack cannot be reached (${name === 'TimeoutError' ? 'no answer in time' : (code ?? name)})`,
-    };
-  }
+export function sendToSlack(url: string, message: Message, signal: AbortSignal): Promise<Delivery> {
+  return postJson({ url, who: 'Slack', key: 'alerts.slack.url' }, slackPayload(message), signal);
 }

@@ -5,6 +5,7 @@
  */
 
 import { z } from 'zod';
+import type { Delivery } from '../../alerts/delivery.ts';
 import { type Finding, identityOf, rankOf, type Severity } from '../finding.ts';
 import type { FleetSettings } from '../settings.ts';
 
@@ -326,12 +327,7 @@ function merge(before: readonly Notice[], notice: Notice): Notice[] {
   return [first.what === 'worse' ? { ...notice, what: 'worse' } : notice];
 }
 
-export type Delivery =
-  | { readonly result: 'sent' }
-  /** Not now: again after a pause, at least `retryAfterMs`. */
-  | { readonly result: 'later'; readonly error: string; readonly retryAfterMs?: number | undefined }
-  /** Never: the address or the content is refused. It is kept for the next try all the same, rarely. */
-  | { readonly result: 'refused'; readonly error: string };
+export type { Delivery };
 
 const FIRST_PAUSE = 5_000;
 const LONGEST_PAUSE = 15 * 60_000;
