@@ -6,7 +6,7 @@
  *     last       = 1*12"0" *extension CRLF *field-line CRLF
  *     extension  = ";" token [ "=" ( token / quoted-string ) ]
  *
- * Content-Length or Transfer-Encoding as a trailer, a bare LF, a sign, a blank in front of the size, and whatever else readers differ on, is an error.
+ * A bare LF, a sign, a blank around the size, a trailer that frames, and whatever else readers differ on, is an error.
  */
 import { CLASS, CR, HEX, LF, TOKEN, VALUE } from './octets.ts';
 

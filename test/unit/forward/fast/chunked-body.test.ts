@@ -201,6 +201,8 @@ describe('no chunked body', () => {
     ['has nothing behind its data', '3\r\nabc0\r\n\r\n'],
     ['ends in a bare LF', '0\r\n\n'],
     ['ends in a bare CR', '0\r\n\rX'],
+    ['has a length as a trailer', '0\r\ncontent-length: 5\r\n\r\n'],
+    ['has a coding as a trailer', '0\r\nTransfer-Encoding: chunked\r\n\r\n'],
     ['has a trailer without a colon', '0\r\nabc\r\n\r\n'],
     ['has a trailer without a name', '0\r\n: a\r\n\r\n'],
     ['has a trailer with a blank before the colon', '0\r\na : b\r\n\r\n'],
