@@ -18,6 +18,7 @@ export function peerAt(trusted: boolean): Peer {
   return {
     address: '192.0.2.7',
     port: 40_000,
+    label: '192.0.2.7:40000',
     acceptedAt: 0,
     requests: 0,
     trustList: undefined,
