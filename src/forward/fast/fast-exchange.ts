@@ -70,7 +70,8 @@ export class FastExchange extends Exchange implements SocketUser {
     this.forwarder.deadlines.add(this);
     if (contentLength > policy.maxRequestBody) {
       this.fail('body_too_large', `At most ${policy.maxRequestBody} bytes are taken.`);
-      return from;
+      // What came of it is thrown away.
+      return this.onRequestBytes(bytes, from, to);
     }
     let end = from;
     if (this.#body !== undefined) {
