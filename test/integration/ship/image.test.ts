@@ -159,6 +159,7 @@ suite('the image of the tools', { skip: skip || (long ? false : 'TEST_LONG=1 bui
     assert.equal(kinds.code, 0, kinds.stderr);
     assert.ok(existsSync(path.join(image.root, 'app/node_modules/@kubernetes/client-node')));
     assert.ok(existsSync(path.join(image.root, 'usr/bin/git')));
+    assert.ok(existsSync(path.join(image.root, 'app/deploy/templates/pipeline.yaml')));
     assert.equal(image.config.User, '65532:65532');
   });
 });

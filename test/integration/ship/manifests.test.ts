@@ -14,6 +14,7 @@ import {
 } from '../../support/kubernetes-tools.ts';
 import { faultsOf, type Manifest, parseManifests } from '../../support/manifest-faults.ts';
 import { brokenPolicies } from '../../support/manifest-policies.ts';
+import { ManifestRepository } from '../../support/manifest-repository.ts';
 import { temporaryDirectory } from '../../support/pointsman-process.ts';
 
 const DEPLOY = fileURLToPath(new URL('../../../deploy/', import.meta.url));
@@ -149,6 +150,21 @@ suite('the manifests', { skip: whyNoKubernetesTools() }, () => {
       assertGood(kustomize(path.join(DEPLOY, kustomization)));
     });
   }
+
+  test('what pointsman stage renders from its templates is valid and restricted', async () => {
+    const repository = await ManifestRepository.create();
+    await repository.done(
+      'init',
+      'account-service',
+      '--image',
+      'registry.example/account:1.8.2',
+      '--namespace',
+      'shop',
+    );
+    const manifests = kustomize(path.join(repository.directory, 'manifests/account-service'));
+    assert.equal(manifests.filter(({ kind }) => kind === 'Deployment').length, 5);
+    assertGood(manifests);
+  });
 
   suite('the chart', () => {
     test('passes helm lint', () => {
