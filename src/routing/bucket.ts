@@ -66,9 +66,19 @@ export function murmur3(text: string, seed: number): number {
   return finish(hash ^ length);
 }
 
-/** Bucket 0–9999 of a user. The NUL between salt and user keeps ("a", "bc") and ("ab", "c") apart. */
+/** 32 bits, unsigned, of a user. The NUL between salt and user keeps ("a", "bc") and ("ab", "c") apart. */
+export function userHash(salt: string, user: string): number {
+  return murmur3(`${salt}\0${user}`, 0);
+}
+
+/** Bucket 0–9999 of a user's hash. */
+export function bucketOfHash(hash: number): number {
+  return Math.floor((hash / 2 ** 32) * BUCKETS);
+}
+
+/** Bucket 0–9999 of a user. */
 export function bucketOf(salt: string, user: string): number {
-  return Math.floor((murmur3(`${salt}\0${user}`, 0) / 2 ** 32) * BUCKETS);
+  return bucketOfHash(userHash(salt, user));
 }
 
 /**

@@ -6,10 +6,10 @@
  * 2. health: a backend that cannot be used is passed over;
  * 3. the operator's override: weights set by hand stand in the split instead of the file's (`withWeights`);
  * 4. the pin that is remembered, unless its backend is rolled back or has no weight;
- * 5. the user's bucket;
+ * 5. the user's bucket: the one that a trusted peer has given, else that of the hash;
  * 6. the weights.
  */
-import { backendOfUser, bucketOf } from './bucket.ts';
+import { backendOfUser, bucketOfHash, userHash } from './bucket.ts';
 import { drawBackend, everyBackend, type Rotation } from './split.ts';
 import type { Route, Split } from './table.ts';
 
@@ -24,6 +24,8 @@ export interface Decision {
   readonly source: DecisionSource;
   /** 0–9999; -1 without a user. */
   readonly bucket: number;
+  /** The 32 bits, signed, that the bucket is made of, for whoever counts users; 0 without a user. */
+  readonly hash: number;
 }
 
 /**
@@ -31,6 +33,8 @@ export interface Decision {
  * @param remembered name of the backend that the pin's store remembers
  * @param usable     by index in the split: whether the backend has a usable endpoint
  * @param rotation   the split's rotation, turned by one step when the weights decide; undefined to leave the draw
+ * @param given      bucket 0–9999 that a trusted peer has found for the user; -1: none. It counts on routes with a pin,
+ *                   also for a request that names no user
  */
 export function decide(
   route: Route,
@@ -38,18 +42,28 @@ export function decide(
   remembered: string | undefined,
   usable: (index: number) => boolean,
   rotation: Rotation | undefined,
+  given = -1,
 ): Decision {
   const { split } = route;
-  if (user !== undefined && route.pin !== undefined) {
+  if (route.pin !== undefined && (user !== undefined || given !== -1)) {
     const { salt } = route.pin;
-    const bucket = bucketOf(salt, user);
+    const hash = user === undefined ? 0 : userHash(salt, user);
+    const bucket = given === -1 ? bucketOfHash(hash) : given;
+    // Where more than the bucket counts, all users of a given bucket are one, so that all services agree on them.
+    const key = given === -1 ? user! : `\0${given}`;
     const own = (weights: readonly number[], isUsable: (index: number) => boolean) =>
-      backendOfUser(split.layout, bucket, salt, user, split.names, weights, isUsable);
+      backendOfUser(split.layout, bucket, salt, key, split.names, weights, isUsable);
     if (remembered !== undefined) {
       const wanted = split.names.indexOf(remembered);
-      if (wanted !== -1 && split.keeps[wanted]! && mayStay(split, wanted, bucket, salt, user)) {
-        if (usable(wanted)) return { index: wanted, wanted, source: 'pin', bucket };
-        return { index: own(split.weights, (i) => i !== wanted && usable(i)), wanted, source: 'pin', bucket };
+      if (wanted !== -1 && split.keeps[wanted]! && mayStay(split, wanted, bucket, salt, key)) {
+        if (usable(wanted)) return { index: wanted, wanted, source: 'pin', bucket, hash: hash | 0 };
+        return {
+          index: own(split.weights, (i) => i !== wanted && usable(i)),
+          wanted,
+          source: 'pin',
+          bucket,
+          hash: hash | 0,
+        };
       }
     }
     const wanted = own(split.shares, everyBackend);
@@ -58,18 +72,25 @@ export function decide(
       wanted,
       source: 'bucket',
       bucket,
+      hash: hash | 0,
     };
   }
   if (split.names.length === 1) {
-    return { index: split.shares[0]! > 0 && usable(0) ? 0 : -1, wanted: 0, source: 'only', bucket: -1 };
+    return {
+      index: split.shares[0]! > 0 && usable(0) ? 0 : -1,
+      wanted: 0,
+      source: 'only',
+      bucket: -1,
+      hash: 0,
+    };
   }
   if (rotation === undefined) {
-    return { index: soleOutcome(split, usable), wanted: -1, source: 'weights', bucket: -1 };
+    return { index: soleOutcome(split, usable), wanted: -1, source: 'weights', bucket: -1, hash: 0 };
   }
   const wanted = drawBackend(split.shares, rotation.turns, everyBackend);
   const index =
     wanted === -1 || usable(wanted) ? wanted : drawBackend(split.weights, rotation.spills, usable);
-  return { index, wanted, source: 'weights', bucket: -1 };
+  return { index, wanted, source: 'weights', bucket: -1, hash: 0 };
 }
 
 /**
