@@ -18,6 +18,7 @@ import { type Fault, type KeyPath, quote } from './problems.ts';
 import { RegexBudget } from './regex-budget.ts';
 import { resolverRuleFaults } from './resolver-rules.ts';
 import { FRAMING_FIELDS } from './schema/header-rules.ts';
+import { setRuleFaults } from './set-rules.ts';
 import { orList } from './type-words.ts';
 
 /** Most backends, most pins, and most backends of one split. */
@@ -61,6 +62,7 @@ class Rules {
       ...pinRuleFaults(this.#root),
       ...resolverRuleFaults(this.#root),
       ...invariantRuleFaults(this.#root),
+      ...setRuleFaults(this.#root),
     );
     return this.#faults;
   }

@@ -14,6 +14,7 @@ import { backend, health, outlier } from './schema/backends.ts';
 import { alerts, guard } from './schema/guard.ts';
 import { invariants } from './schema/invariants.ts';
 import { pin, redis } from './schema/pins.ts';
+import { propagate, sets } from './schema/propagation.ts';
 import { resolver } from './schema/resolver.ts';
 import { route } from './schema/routes.ts';
 import { accessLog, forwarding, limits, retries, timeouts } from './schema/traffic.ts';
@@ -52,6 +53,12 @@ export const configSchema = z.strictObject({
     .min(1, 'must have at least one route')
     .max(1000)
     .describe('The routing table; the first match wins, the last row matches everything.'),
+  sets: sets.describe(
+    'Release sets: backends that are one release together, by name. Their rows share a salt, named after the set, so that a user meets all members or none; and what takes from the share of one takes from all: an override, a brake, or that none of its endpoints is available.',
+  ),
+  propagate: propagate
+    .optional()
+    .describe('Tells the upstreams the route and the bucket of a request. Default: it does not.'),
   invariants: invariants.describe('What no reload and no decision may break.'),
   health: health.prefault({}).describe('Active checks of every endpoint.'),
   outlier: outlier.prefault({}).describe('Ejection of endpoints on which traffic fails, besides the checks.'),

@@ -1,5 +1,6 @@
 /** A configuration with what was set by hand laid over it. Pure: the same overrides over the next one survive a reload. */
 import type { BackendConfig, Config, HeldWeights, RouteConfig } from '../config/schema.ts';
+import { withSharedFate } from '../config/sets.ts';
 import { splitWeights } from '../config/split-weights.ts';
 import { describeTarget, type Override } from './override.ts';
 
@@ -42,7 +43,7 @@ export function applyOverrides(config: Config, overrides: readonly Override[]): 
     config: {
       ...config,
       backends: { ...config.backends, ...backends },
-      ...(Object.keys(held).length === 0 ? {} : { heldWeights: held }),
+      ...(Object.keys(held).length === 0 ? {} : { heldWeights: withSharedFate(config, held) }),
     },
     effects,
   };

@@ -1,5 +1,6 @@
 /** The routing table: an immutable snapshot compiled from one configuration and swapped whole. */
 import type { BackendConfig, Config, PinConfig, RouteConfig } from '../config/schema.ts';
+import { type ReleaseSet, setOf, setOfRoute } from '../config/sets.ts';
 import { mainBackend, middleBackend, splitWeights } from '../config/split-weights.ts';
 import { BearerClaim } from '../pinning/bearer-claim.ts';
 import { CookieIssuer } from '../pinning/issued-cookie.ts';
@@ -46,6 +47,11 @@ export interface Route {
   readonly idleTimeout: number;
   /** Some of its tests look at the field of the group, so that it names values in its own way. */
   readonly readsGroupField: boolean;
+  /**
+   * By index in the split: of a member of a release set, the ids of the other members. It is used only while all of them
+   * can be. Undefined, as a whole or for a backend, where there is no set.
+   */
+  readonly fates: readonly (readonly number[] | undefined)[] | undefined;
   /**
    * By index of a group's class: the same row for requests to whose group something is promised. Undefined, as a
    * whole or for a class, where no promise is about a backend of the split.
@@ -139,11 +145,12 @@ function compileRoute(
     name: config.name,
     match,
     split: compileSplit(weights, backendIds, mainBackend(config, all.backends), middleBackend(config)),
-    pin: config.pin === undefined ? undefined : compilePin(config.pin, all),
+    pin: config.pin === undefined ? undefined : compilePin(config.pin, all, setOfRoute(all, config)),
     shield: config.shield,
     responseHeadTimeout: config.timeouts?.responseHead ?? all.timeouts.responseHead,
     idleTimeout: config.timeouts?.idle ?? all.timeouts.idle,
     readsGroupField: match !== undefined && readsField(match, all.groupHeader.toLowerCase()),
+    fates: compileFates(weights.names, all, ids),
     guarded: undefined,
     limits: undefined,
   };
@@ -159,10 +166,23 @@ function readsField(match: readonly Conditions[], lowerName: string): boolean {
   );
 }
 
-function compilePin(name: string, config: Config): Pin {
+function compileFates(
+  names: readonly string[],
+  config: Config,
+  ids: ReadonlyMap<string, number>,
+): Route['fates'] {
+  const fates = names.map((name) => {
+    const others = setOf(config, name)?.members.filter((member) => member !== name);
+    return others === undefined || others.length === 0 ? undefined : others.map((other) => ids.get(other)!);
+  });
+  return fates.some((fate) => fate !== undefined) ? fates : undefined;
+}
+
+/** @param set that the row takes part in: its salt, since the same users must meet all members */
+function compilePin(name: string, config: Config, set: ReleaseSet | undefined): Pin {
   const pin = config.pins[name];
   if (pin === undefined) throw new Error(`there is no pin "${name}"`);
-  const salt = pin.salt ?? config.service;
+  const salt = set === undefined ? (pin.salt ?? config.service) : `set:${set.name}`;
   return {
     name,
     config: pin,
