@@ -5,7 +5,15 @@
  */
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,6 +23,10 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** npm of the stand-in: that of the machine may be spread over the whole system, as Debian's is. */
 const NPM = 'npm@11.21.2';
+
+/** Authorities that this machine trusts, and how it gets out: for what npm's cache may lack. */
+const TRUST = '/etc/ssl/certs/ca-certificates.crt';
+const PASSED = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy'];
 
 /** What building and running need, or why it cannot be done here. */
 export function whyNoImages(): string | false {
@@ -49,6 +61,8 @@ export interface Image {
 /** A store of images of its own, removed with the test file. */
 export class ImageBuilder {
   readonly #directory = mkdtempSync(path.join(tmpdir(), 'pointsman-image-'));
+  /** Overlays share what layers have in common; where the file system has none, every layer is a copy. */
+  #driver = 'overlay';
 
   constructor() {
     cleanUp(() => {
@@ -65,11 +79,17 @@ export class ImageBuilder {
 
   /** Builds one target of the Dockerfile from the files of this checkout. */
   build(target: 'proxy' | 'tools', commit: string): Image {
-    this.#standIn('docker.io/library/node:26-trixie-slim', (root) => {
-      installShell(root);
-      installNode(root);
-      installNpm(root, this.#directory);
-    });
+    if (spawnSync('buildah', [...this.#store(), 'info']).status !== 0) this.#driver = 'vfs';
+    this.#standIn(
+      'docker.io/library/node:26-trixie-slim',
+      (root) => {
+        installShell(root);
+        installNode(root);
+        installNpm(root, this.#directory);
+        installTrust(root);
+      },
+      wayOut(),
+    );
     if (target === 'proxy') {
       this.#standIn('gcr.io/distroless/cc-debian13:nonroot', (root) => installLibraries(root, false));
     } else {
@@ -102,7 +122,7 @@ export class ImageBuilder {
     return { root: this.#buildah('mount', container).trim(), config: inspected.Docker.config };
   }
 
-  #standIn(name: string, fill: (root: string) => void): void {
+  #standIn(name: string, fill: (root: string) => void, settings = ''): void {
     const context = mkdtempSync(path.join(this.#directory, 'base-'));
     const root = path.join(context, 'root');
     for (const directory of ['tmp', 'proc', 'dev', 'etc', 'root', 'usr/lib', 'usr/bin', 'usr/local/bin']) {
@@ -114,7 +134,7 @@ export class ImageBuilder {
     );
     writeFileSync(path.join(root, 'etc/group'), 'root:x:0:\nnonroot:x:65532:\n');
     fill(root);
-    writeFileSync(path.join(context, 'Dockerfile'), 'FROM scratch\nCOPY root/ /\n');
+    writeFileSync(path.join(context, 'Dockerfile'), `FROM scratch\nCOPY root/ /\n${settings}`);
     this.#buildah(
       'bud',
       '--isolation=chroot',
@@ -129,7 +149,7 @@ export class ImageBuilder {
     return [
       `--root=${this.#directory}/store`,
       `--runroot=${this.#directory}/run`,
-      '--storage-driver=vfs',
+      `--storage-driver=${this.#driver}`,
       `--registries-conf=${this.#directory}/registries.conf`,
     ];
   }
@@ -191,6 +211,21 @@ function installFile(root: string, file: string): void {
     mkdirSync(path.join(root, path.dirname(place)), { recursive: true });
     copyFileSync(file, path.join(root, place));
   }
+}
+
+function wayOut(): string {
+  const settings = PASSED.map((key) => [key, process.env[key]] as const).filter(
+    ([, value]) => value !== undefined,
+  );
+  return [['NODE_EXTRA_CA_CERTS', TRUST], ...settings]
+    .map(([key, value]) => `ENV ${key}="${value}"\n`)
+    .join('');
+}
+
+function installTrust(root: string): void {
+  mkdirSync(path.join(root, path.dirname(TRUST)), { recursive: true });
+  if (existsSync(TRUST)) copyFileSync(TRUST, path.join(root, TRUST));
+  else writeFileSync(path.join(root, TRUST), '');
 }
 
 function installNpm(root: string, directory: string): void {

@@ -10,7 +10,7 @@ import { type Image, ImageBuilder, whyNoImages } from '../../support/container-i
 import { startHttpUpstream } from '../../support/http-upstream.ts';
 import { type LogLine, temporaryDirectory } from '../../support/pointsman-process.ts';
 import { send } from '../../support/request.ts';
-import { waitFor } from '../../support/wait-for.ts';
+import { pause, waitFor } from '../../support/wait-for.ts';
 
 const COMMIT = '0123456789abcdef0123456789abcdef01234567';
 const skip = whyNoImages();
@@ -136,18 +136,21 @@ suite('the image of the proxy', { skip, timeout: 240_000 }, () => {
     const container = new Container(image, ['run'], directory);
     // Process 1 ignores signals that it has no handler for: it is asked until it has heard.
     let told = 0;
-    const asking = setInterval(
-      () =>
-        void container.signal('SIGTERM').then(
+    let over = false;
+    const asking = (async () => {
+      while (!over) {
+        await container.signal('SIGTERM').then(
           () => told++,
           () => {},
-        ),
-      20,
-    );
+        );
+        await pause(20);
+      }
+    })();
     const { code, stdout } = await container.ended;
-    clearInterval(asking);
+    over = true;
     assert.equal(code, 0);
     assert.ok(told > 0);
+    await asking;
     assert.doesNotMatch(stdout, /"listening"/);
   });
 });
