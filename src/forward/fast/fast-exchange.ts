@@ -362,7 +362,8 @@ export class FastExchange extends Exchange implements SocketUser {
       passage.prefix = `${content.toString(16)}\r\n`;
       suffix = '\r\n';
     }
-    if (content > 0 || body.ended) {
+    // The line of a chunk's size, and the end of a chunk, may come without content, and go on without.
+    if (passage.ranges.length > 0 || passage.prefix !== '' || body.ended) {
       answer.write(bytes, passage, suffix, content, floor, to);
     }
     if (body.ended) {
