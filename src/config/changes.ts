@@ -170,7 +170,7 @@ function masked(path: readonly string[], value: unknown): unknown {
   }
   if (first === 'acting' && path[1] === 'token') return HIDDEN;
   // Webhooks are secrets, and servers of mail have passwords.
-  if (first === 'alerts') return HIDDEN;
+  if (first === 'alerts' || first === 'debug' || first === 'tracing') return HIDDEN;
   // Fields that a request must have are at times tokens, and a salt decides who is in the canary.
   if (first === 'pins' && (third === 'salt' || fourth === 'keys')) return HIDDEN;
   if (first === 'pins' && path.length === 3 && third === 'issueCookie' && isTree(value)) {

@@ -14,6 +14,8 @@ const SECRET_PATHS: readonly RegExp[] = [
   /^pins\.[^.]+\.issueCookie\.keys\.\d+$/,
   /^acting\.token$/,
   /^alerts\./,
+  /^debug\.token$/,
+  /^tracing\.(?:endpoint|headers\..+)$/,
 ];
 
 export function schemaFaults(issues: readonly Issue[], root: LocatedNode): Fault[] {

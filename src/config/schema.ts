@@ -17,6 +17,7 @@ import { pin, redis } from './schema/pins.ts';
 import { propagate, sets } from './schema/propagation.ts';
 import { resolver } from './schema/resolver.ts';
 import { route } from './schema/routes.ts';
+import { debug, tracing } from './schema/tracing.ts';
 import { accessLog, forwarding, limits, retries, timeouts } from './schema/traffic.ts';
 import { address, cidr, duration, fieldName, name } from './schema/values.ts';
 
@@ -87,6 +88,16 @@ export const configSchema = z.strictObject({
   timeouts: timeouts.prefault({}).describe('Timeouts.'),
   retries: retries.prefault({}).describe('Retries on another endpoint or connection.'),
   limits: limits.prefault({}).describe('Bounds.'),
+  debug: debug
+    .optional()
+    .describe(
+      'Lets a request with `X-Pointsman-Debug` ask why it went where it went: its response says it. Default: the field means nothing.',
+    ),
+  tracing: tracing
+    .optional()
+    .describe(
+      'Spans of requests, by OpenTelemetry. Default: none, and `traceparent` passes as it is. Needs a restart.',
+    ),
   accessLog: accessLog.prefault({}).describe('One JSON line per request on standard output.'),
   log: z
     .strictObject({
@@ -168,6 +179,7 @@ export const RESTART_KEYS = [
   'listen',
   'admin',
   'workers',
+  'tracing',
   'limits.headSize',
   'limits.headers',
   'limits.connections',
