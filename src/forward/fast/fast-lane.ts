@@ -94,12 +94,15 @@ export class FastLane {
     await new Promise((resolve) => setImmediate(resolve));
     this.#sweepEvery(0);
     this.#sweep(0);
+    const fullLane = this.#fullLane.drain();
     if (this.#connections.size > 0) {
       await new Promise<void>((resolve) => {
         this.#whenEmpty = resolve;
       });
     }
     clearInterval(this.#sweepTimer);
+    await fullLane;
+    // Those that were handed over after its last connection had ended.
     await this.#fullLane.drain();
   }
 
