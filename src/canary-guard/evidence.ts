@@ -37,7 +37,7 @@ const MIN_BURST = 5;
 
 /** Slow is what at most this share of production's responses is, and a bucket (26 %) beyond that. */
 const SLOW_SHARE = 0.05;
-const SLOW_SHARE_FLOOR = 0.01;
+const SLOW_SHARE_FLOOR = 0.02;
 
 /** Production as it was lately: sums that fade. */
 export interface Baseline {
