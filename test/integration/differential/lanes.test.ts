@@ -13,7 +13,7 @@ import { type ClientScript, clientScript } from '../../support/differential/traf
 import { type PointsmanProcess, startPointsman, type TestConfig } from '../../support/pointsman-process.ts';
 
 const LONG = process.env['TEST_LONG'] === '1';
-const REQUESTS = Number(process.env['TEST_REQUESTS'] ?? (LONG ? 1_000_000 : 6_000));
+const REQUESTS = Number(process.env['TEST_REQUESTS'] ?? (LONG ? 1_000_000 : 4_000));
 const FIRST = Number(process.env['TEST_FIRST'] ?? 1);
 const BATCH = 400;
 /** Connections at once, per lane. */
@@ -35,7 +35,8 @@ function config(origin: Origin, fastLane: boolean): TestConfig {
     accessLog: { mode: 'off' },
     backends: Object.fromEntries(BACKENDS.map((name) => [name, { url: origin.urls[name]! }])),
     pins: {
-      user: { by: [{ header: 'X-User' }, { cookie: 'uid' }], store: 'memory' },
+      // Whoever has no user is drawn at random, so everybody has one.
+      user: { by: [{ header: 'X-User' }, { cookie: 'uid' }, { clientAddress: {} }], store: 'memory' },
       issued: {
         by: [{ header: 'X-Nobody' }],
         issueCookie: { keys: ['${DIFFERENTIAL_KEY}'], secure: false },
@@ -94,6 +95,7 @@ test(`${REQUESTS} requests are the same in both lanes`, {
     await startPointsman(config(origins[1], false), { env }),
   ] as const;
   let count = 0;
+  let races = 0;
   let requests = 0;
   let answered = 0;
   const statuses = new Map<string, number>();
@@ -101,6 +103,7 @@ test(`${REQUESTS} requests are the same in both lanes`, {
   for (let id = FIRST; requests < REQUESTS; id += BATCH) {
     const scripts = Array.from({ length: BATCH }, (_, i) => clientScript(id + i));
     const [fast, full] = await Promise.all([playAll(proxies[0], scripts), playAll(proxies[1], scripts)]);
+    const differing: ClientScript[] = [];
     scripts.forEach((script, i) => {
       const lines = differences(
         { script, received: fast[i]!, seen: origins[0].seen },
@@ -112,21 +115,38 @@ test(`${REQUESTS} requests are the same in both lanes`, {
         const status = startLine.slice(9, 12);
         statuses.set(status, (statuses.get(status) ?? 0) + 1);
       }
-      if (lines.length === 0) return;
-      count++;
-      if (told.length >= MAX_TOLD) return;
-      const how = `${script.trusted ? ', trusted' : ''}${script.oneByOne ? '' : ', pipelined'}`;
-      told.push(`connection ${script.id}${how}\n${describeScript(script)}\n  ${lines.join('\n  ')}\n`);
+      if (lines.length > 0) differing.push(script);
     });
+    // A lane may lose a race, such as a reset that overtakes an answer: what counts is there again when it is alone.
+    for (const script of differing) {
+      for (const { seen } of origins) seen.clear();
+      const [a, b] = await Promise.all(proxies.map((proxy) => play(proxy.trafficPort, script)));
+      const lines = differences(
+        { script, received: a!, seen: origins[0].seen },
+        { script, received: b!, seen: origins[1].seen },
+      );
+      if (lines.length === 0) {
+        races++;
+        continue;
+      }
+      count++;
+      const how = `${script.trusted ? ', trusted' : ''}${script.oneByOne ? '' : ', pipelined'}`;
+      const text = `connection ${script.id}${how}\n${describeScript(script)}\n  ${lines.join('\n  ')}\n`;
+      if (LONG) console.error(text);
+      else if (told.length < MAX_TOLD) told.push(text);
+    }
     for (const { seen } of origins) seen.clear();
     if (LONG) {
       const rate = Math.round(requests / ((performance.now() - startedAt) / 1_000));
-      console.error(`${requests} requests, ${answered} answered, ${count} differences, ${rate}/s`);
+      console.error(
+        `${requests} requests, ${answered} answered, ${count} differences, ${races} races, ${rate}/s`,
+      );
     }
   }
   assert.deepEqual(origins[0].violations, []);
   assert.deepEqual(origins[1].violations, []);
   assert.equal(count, 0, 'connections that differ');
+  assert.ok(races <= requests / 1_000, `${races} connections differed once`);
   // Traffic that never gets anywhere shows nothing.
   assert.ok(answered > requests * 0.8, `${answered} answers to ${requests} requests`);
   for (const status of ['200', '204', '304', '400', '502'])

@@ -241,7 +241,7 @@ const RESPONSE_FIELDS: readonly string[] = [
   'Via: 1.1 inner',
   'Keep-Alive: timeout=60',
   'Connection: keep-alive',
-  'Content-Disposition: attachment; filename="\xe4.txt"',
+  'Content-Disposition: attachment; filename="a.txt"',
 ];
 
 const STATUS = [
