@@ -15,6 +15,8 @@ export interface RequestDescription {
   readonly host: string | undefined;
   /** As sent. */
   readonly target: string;
+  /** What it gives to be told why it went where it went; undefined: it does not ask. */
+  readonly debug: string | undefined;
   /** Such as `HTTP/1.1`. */
   readonly protocol: string;
 }

@@ -122,6 +122,7 @@ export class ClientResponse {
     received: number,
     draining: boolean,
     detail: string | undefined,
+    extra: readonly string[],
   ): EndKind {
     this.#pending = undefined;
     const { accept, facts, requestId } = this.#request;
@@ -130,6 +131,7 @@ export class ClientResponse {
     const headers = ['Content-Type', contentType, 'Cache-Control', 'no-store'];
     headers.push(requestIdField, requestId, REASON_FIELD, reason);
     if (status === 405) headers.push('Allow', ALLOWED_METHODS);
+    headers.push(...extra);
     headers.push('Content-Length', String(body.length));
     const framingLost =
       status === 400 || status === 408 || status === 413 || status === 417 || status === 501;

@@ -6,8 +6,11 @@
  * One object per request: it is a waiter of the endpoint's pool and an element of the deadline list, so that the common
  * case allocates nothing besides.
  */
+
+import { debugFields } from '../debug-header/debug-fields.ts';
 import type { AccessRecord, Termination } from '../observe/access-log.ts';
 import { type Decision, decide } from '../routing/decide.ts';
+import type { TracedRequest } from '../tracing/tracing.ts';
 import { describeRequest, type RequestDescription, reached, startRecord } from './access-record.ts';
 import { recordFailure, recordRetry } from './attempt-record.ts';
 import type { EndKind } from './client-response.ts';
@@ -17,9 +20,10 @@ import type { UpstreamConnection, Waiter } from './endpoint-pool.ts';
 import type { Forwarder, LiveRoute, Snapshot } from './forwarder.ts';
 import { liveRouteOf } from './live-route.ts';
 import type { Peer, UnderWay } from './peer.ts';
-import { decidePinned, mustStay, refusalOf, userOf } from './pinned-decision.ts';
+import { bucketGiven, decidePinned, mustStay, refusalOf, userOf } from './pinned-decision.ts';
 import { FAILURES, type FailureReason } from './reasons.ts';
 import { type AttemptFailure, gatewayAnswer, isShielded, otherBackend, type Retry } from './retry-plan.ts';
+import { type Dispatched, receivedTrace } from './upstream-fields.ts';
 
 export type Phase =
   /** Head read, no upstream yet (also while a pin is looked up). */
@@ -44,6 +48,8 @@ const LINGER_MS = 1_000;
 
 const NONE_TRIED: readonly Endpoint[] = [];
 
+const NO_FIELDS: readonly string[] = [];
+
 /** The client's side of an exchange. */
 export interface Answer {
   /** The client has, or will have, a head: nothing else can be answered any more. */
@@ -56,13 +62,14 @@ export interface Answer {
   readonly headIsHeld: boolean;
   /** Bytes of bodies written. */
   readonly bytesOut: number;
-  /** Ends with an answer that Pointsman makes itself. */
+  /** Ends with an answer that Pointsman makes itself; `extra`: more fields, names and values in turn. */
   fail(
     reason: FailureReason,
     requestIdField: string,
     received: number,
     draining: boolean,
     detail: string | undefined,
+    extra: readonly string[],
   ): EndKind;
   /** Sends a head that was held. Throws when it cannot be sent; nothing is sent then. */
   flush(): void;
@@ -91,6 +98,7 @@ export abstract class Exchange implements Timed, Waiter, UnderWay {
   /** For the response: the cookie that its user will be known by. */
   protected setCookie: string | undefined = undefined;
   protected decision: Decision | undefined = undefined;
+  protected trace: TracedRequest | undefined = undefined;
   /** Index in the split of the backend that serves; -1 before one is chosen. */
   protected index = -1;
   protected endpoint: Endpoint | undefined = undefined;
@@ -170,6 +178,10 @@ export abstract class Exchange implements Timed, Waiter, UnderWay {
     const live = liveRouteOf(snapshot, facts, metrics.unknownGroups, random);
     this.live = live;
     forwarder.retryBudget.countRequest(forwarder.deadlines.coarseNow);
+    const { tracing } = forwarder;
+    if (tracing !== undefined) {
+      this.trace = tracing.begin(receivedTrace(facts.rawHeaders), facts.method, Date.now());
+    }
     const { pin } = live.route;
     if (pin === undefined) {
       this.#begin(decide(live.route, undefined, undefined, live.usable, live.rotation));
@@ -178,7 +190,8 @@ export abstract class Exchange implements Timed, Waiter, UnderWay {
     const { user, fresh, setCookie } = userOf(pin, facts.rawHeaders, this.peer);
     this.user = user;
     this.setCookie = setCookie;
-    decidePinned(live, user, fresh, (decision) => {
+    const given = bucketGiven(snapshot.policy, facts.rawHeaders, this.peer);
+    decidePinned(live, user, fresh, given, (decision) => {
       if (this.phase === 'deciding') this.#begin(decision);
     });
   }
@@ -416,7 +429,23 @@ export abstract class Exchange implements Timed, Waiter, UnderWay {
     }
     const { draining } = this.forwarder;
     const { requestIdField } = this.snapshot.policy;
-    this.ended(this.answer.fail(reason, requestIdField, this.received, draining, detail));
+    const extra = this.debugFields();
+    this.ended(this.answer.fail(reason, requestIdField, this.received, draining, detail, extra));
+  }
+
+  /** Why the request went where it went, for who may ask: names and values in turn. */
+  protected debugFields(): readonly string[] {
+    const { debug } = this.snapshot.policy;
+    const asked = this.request.debug;
+    if (asked === undefined || debug === undefined || !debug.allows(asked, this.peer.trusted))
+      return NO_FIELDS;
+    return debugFields(this.#accessRecord(0, this.forwarder.edges.now() - this.startedAt));
+  }
+
+  /** The attempt, for whoever makes the fields of the upstream. */
+  protected dispatched(): Dispatched {
+    const { snapshot, index, request, peer, trace } = this;
+    return { snapshot, live: this.live!, index, request, peer, bucket: this.decision!.bucket, trace };
   }
 
   protected ended(kind: EndKind): void {
@@ -520,6 +549,19 @@ export abstract class Exchange implements Timed, Waiter, UnderWay {
     if (status >= 500 && this.#reason === undefined) this.endpoint!.cells.errors.value++;
     metrics.bytesIn.value += this.received;
     metrics.bytesOut.value += this.answer.bytesOut;
+    this.trace?.end(
+      {
+        method: this.request.facts.method,
+        route: this.live?.route.name,
+        backend: this.index === -1 ? undefined : this.live?.route.split.names[this.index],
+        endpoint: this.endpoint?.label,
+        status,
+        bucket: this.decision === undefined || this.decision.bucket === -1 ? undefined : this.decision.bucket,
+        retries: this.#retries,
+        reason: this.#reason,
+      },
+      Date.now(),
+    );
     if (accessLog.wants(status, this.#termination)) accessLog.writeWanted(this.#accessRecord(status, total));
   }
 

@@ -1,3 +1,5 @@
+import { DEBUG_FIELD } from '../debug-header/debug-fields.ts';
+
 /**
  * What a proxy does with each field of a message, found by one map lookup: names are classified once and remembered
  * under the exact bytes they came in, so that no name is lower-cased twice.
@@ -23,6 +25,8 @@ export type FieldRole =
   | 'accept'
   | 'upgrade'
   | 'expect'
+  | 'debug'
+  | 'trace'
   | 'keepAlive'
   | 'date';
 
@@ -47,6 +51,8 @@ const REQUEST_ROLES: Readonly<Record<string, FieldRole>> = {
   forwarded: 'forwarded',
   via: 'via',
   accept: 'accept',
+  // A secret where debugging is on, and nobody's business behind this hop where it is not.
+  [DEBUG_FIELD]: 'debug',
 };
 
 const RESPONSE_ROLES: Readonly<Record<string, FieldRole>> = {

@@ -13,6 +13,7 @@ import type { PinStore } from '../pinning/store.ts';
 import type { PinStores } from '../pinning/stores.ts';
 import { newRotation, type Rotation } from '../routing/split.ts';
 import { compileTable, type Route, type RoutingTable, type Split } from '../routing/table.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import { Deadlines } from './deadlines.ts';
 import type { Endpoint } from './endpoint.ts';
 import { endpointWithRoom } from './endpoint-choice.ts';
@@ -88,6 +89,8 @@ export class Forwarder {
   /** Cells of requests that never got a route. */
   readonly unroutedCells: RowCells;
   snapshot: Snapshot;
+  /** Undefined: no spans, and `traceparent` passes as it is. */
+  tracing: Tracing | undefined = undefined;
   /** No keep-alive any more: connections end with their next response. */
   draining = false;
   readonly #upstreams: Upstreams;

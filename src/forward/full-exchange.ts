@@ -9,13 +9,14 @@ import type { Endpoint } from './endpoint.ts';
 import type { UpstreamConnection } from './endpoint-pool.ts';
 import { Exchange } from './exchange.ts';
 import type { Forwarder } from './forwarder.ts';
-import { requestHeaders, ruleContext } from './header-rules.ts';
+import { ruleContext } from './header-rules.ts';
 import type { Peer } from './peer.ts';
 import type { FailureReason } from './reasons.ts';
 import { type BodyOwner, RequestBody } from './request-body.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
 import { buildResponseHead, passableTrailers } from './response-head.ts';
 import { failureOf } from './retry.ts';
+import { changesFields, upstreamFields } from './upstream-fields.ts';
 
 /** Request bodies up to this size leave with the head in one write, when they came with it. */
 const MAX_COLLECTED = 16 * 1024;
@@ -116,7 +117,10 @@ export class FullExchange extends Exchange implements Dispatcher.DispatchHandler
     this.beginAttempt(connection.open && connection.served > 0);
     this.#connection = connection;
     this.#controller = undefined;
-    const headers = requestHeaders(this.snapshot, this.live!, this.index, this.request, this.peer);
+    const { upstreamHeaders } = this.request;
+    const headers = changesFields(this.snapshot, this.live!, this.trace)
+      ? upstreamFields(upstreamHeaders, this.dispatched())
+      : upstreamHeaders;
     if (headers[1] === '') headers[1] = this.endpoint!.authority;
     const body = this.#body;
     connection.client.dispatch(
@@ -175,6 +179,8 @@ export class FullExchange extends Exchange implements Dispatcher.DispatchHandler
     // In front, since Content-Length must be the last field.
     if (this.setCookie !== undefined) head.headers.unshift('Set-Cookie', this.setCookie);
     const now = this.beginResponse();
+    const debug = this.debugFields();
+    if (debug.length > 0) head.headers.unshift(...debug);
     if (this.forwarder.draining || client.restIsTooLarge(this.received)) client.closeAfter();
     client.hold(status, statusText ?? '', head);
     // The body is usually in the same packet, and then leaves with the head in one write. When it is not, the head

@@ -9,7 +9,6 @@ import type { RequestDescription } from './access-record.ts';
 import type { LiveRoute, Snapshot } from './forwarder.ts';
 import { cookieValue, fieldValue, withoutPort } from './message-fields.ts';
 import type { Peer } from './peer.ts';
-import type { RequestHead } from './request-head.ts';
 
 /** What values may speak of. The same for a request and its response. */
 export interface RuleContext {
@@ -66,20 +65,6 @@ export function ruleContext(
     service: snapshot.table.service,
     rawHeaders: head.facts.rawHeaders,
   };
-}
-
-/** The fields for the upstream: those of the head itself where the row has no rules. */
-export function requestHeaders(
-  snapshot: Snapshot,
-  live: LiveRoute,
-  index: number,
-  head: RequestHead,
-  peer: Peer,
-): string[] {
-  const { requestRules } = live;
-  if (requestRules === undefined) return head.upstreamHeaders;
-  const context = ruleContext(snapshot, live, index, head, peer);
-  return applyHeaderRules(requestRules, head.upstreamHeaders, context);
 }
 
 /** Undefined when there is nothing to do. */

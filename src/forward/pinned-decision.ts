@@ -1,9 +1,11 @@
 /** The decision for a route with a pin: who the user is; and the store is asked, and told. */
 import { identifyUser } from '../pinning/identity.ts';
+import { givenBucket } from '../propagation/propagate.ts';
 import { type Decision, decide } from '../routing/decide.ts';
 import type { Pin } from '../routing/table.ts';
 import type { LiveRoute } from './forwarder.ts';
 import type { Peer } from './peer.ts';
+import type { ForwardPolicy } from './policy.ts';
 
 export interface RequestUser {
   /** Undefined when the request names none. */
@@ -23,23 +25,40 @@ export function userOf(pin: Pin, rawHeaders: readonly string[], { address, trust
   return pin.cookie === undefined ? NOBODY : pin.cookie.identify(rawHeaders);
 }
 
+/** The bucket that a trusted peer has found for the user; -1: none, or nobody is asked. */
+export function bucketGiven(
+  { propagation }: ForwardPolicy,
+  rawHeaders: readonly string[],
+  { trusted }: Peer,
+): number {
+  return propagation === undefined || !trusted ? -1 : givenBucket(propagation, rawHeaders);
+}
+
 /**
  * @param user  undefined when the request names none: then the weights decide
  * @param fresh the id was drawn for this request. The hash decides, and the store is told when the client comes back
  *              with it: clients that keep no cookies would fill it with users that never return
+ * @param given bucket that a trusted peer has found for the user; -1: none
  * @param done  called exactly once, at once or within the deadline of the store
  */
 export function decidePinned(
   live: LiveRoute,
   user: string | undefined,
   fresh: boolean,
+  given: number,
   done: (decision: Decision) => void,
 ): void {
   const { route, usable, rotation, pinStore } = live;
   const cells = live.pinCells!;
   if (user === undefined) {
     cells.anonymous.value++;
-    done(decide(route, undefined, undefined, usable, rotation));
+    done(decide(route, undefined, undefined, usable, rotation, given));
+    return;
+  }
+  // A bucket that is given counts instead of whatever is remembered here: all services are to agree.
+  if (given !== -1) {
+    cells.hash.value++;
+    done(decide(route, user, undefined, usable, rotation, given));
     return;
   }
   const remembered = pinStore?.recall(user);

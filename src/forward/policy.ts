@@ -1,5 +1,7 @@
 /** What the configuration says about every request, compiled once per reload. */
 import type { Config } from '../config/schema.ts';
+import { DebugGate } from '../debug-header/debug-fields.ts';
+import { compilePropagation, type Propagation } from '../propagation/propagate.ts';
 import { FieldClassifier } from './fields.ts';
 import { TrustList } from './peer.ts';
 
@@ -32,6 +34,10 @@ export interface ForwardPolicy {
   readonly queueTimeout: number;
   readonly requestBodyTimeout: number;
   readonly tunnelTimeout: number;
+  /** Who may ask why a request went where it went; undefined: nobody. */
+  readonly debug: DebugGate | undefined;
+  /** Undefined: services behind are told nothing of a decision. */
+  readonly propagation: Propagation | undefined;
   readonly requestFields: FieldClassifier;
   readonly responseFields: FieldClassifier;
 }
@@ -68,6 +74,8 @@ export function compilePolicy(
     requestBodyTimeout: timeouts.requestBody === 0 ? Number.POSITIVE_INFINITY : timeouts.requestBody,
     tunnelTimeout: timeouts.tunnel,
     groupHeader: config.groupHeader,
+    debug: config.debug === undefined ? undefined : new DebugGate(config.debug.token),
+    propagation: compilePropagation(config.propagate),
     ...(before !== undefined && sameFields(before, config)
       ? { requestFields: before.requestFields, responseFields: before.responseFields }
       : {

@@ -54,6 +54,7 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
   let forwardedFor: string | undefined;
   let forwardedProto: string | undefined;
   let forwardedHost: string | undefined;
+  let debug: string | undefined;
 
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i]!;
@@ -102,6 +103,9 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
         continue;
       case 'xForwardedHost':
         if (trusted) forwardedHost ??= value;
+        continue;
+      case 'debug':
+        debug ??= value;
         continue;
       case 'xForwardedOther':
       case 'forwarded':
@@ -197,6 +201,7 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
     requestId,
     host,
     target: req.url ?? '',
+    debug,
     protocol: `HTTP/${req.httpVersion}`,
     accept,
     hasBody: contentLength !== 0,

@@ -19,16 +19,17 @@ import type { Timed } from './deadlines.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Waiter } from './endpoint-pool.ts';
 import type { Forwarder, LiveRoute, Snapshot } from './forwarder.ts';
-import { requestHeaders, ruleContext } from './header-rules.ts';
+import { ruleContext } from './header-rules.ts';
 import { liveRouteOf } from './live-route.ts';
 import type { Peer } from './peer.ts';
-import { decidePinned, mustStay, refusalOf, userOf } from './pinned-decision.ts';
+import { bucketGiven, decidePinned, mustStay, refusalOf, userOf } from './pinned-decision.ts';
 import { rawAnswer } from './raw-answer.ts';
 import { FAILURES, type FailureReason } from './reasons.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
 import { buildResponseHead } from './response-head.ts';
 import { failureOf } from './retry.ts';
 import { otherBackend } from './retry-plan.ts';
+import { upstreamFields } from './upstream-fields.ts';
 
 /** How long the rest of what a client sends is read after an answer, before the connection ends. */
 const LINGER_MS = 500;
@@ -183,7 +184,8 @@ class Tunnel implements Timed, Waiter {
     const { user, fresh, setCookie } = userOf(pin, facts.rawHeaders, this.#peer);
     this.#user = user;
     this.#setCookie = setCookie;
-    decidePinned(live, user, fresh, (decision) => this.#begin(decision));
+    const given = bucketGiven(this.#snapshot.policy, facts.rawHeaders, this.#peer);
+    decidePinned(live, user, fresh, given, (decision) => this.#begin(decision));
   }
 
   #refusal(): { reason: FailureReason; detail: string | undefined } | undefined {
@@ -369,7 +371,15 @@ class Tunnel implements Timed, Waiter {
     this.#request = request;
     request.path = this.#head.facts.path;
     for (const name of request.getHeaderNames()) request.removeHeader(name);
-    const upstreamHeaders = requestHeaders(this.#snapshot, this.#live!, this.#index, this.#head, this.#peer);
+    const upstreamHeaders = upstreamFields(this.#head.upstreamHeaders, {
+      snapshot: this.#snapshot,
+      live: this.#live!,
+      index: this.#index,
+      request: this.#head,
+      peer: this.#peer,
+      bucket: this.#decision!.bucket,
+      trace: undefined,
+    });
     const { authority } = this.#endpoint!;
     for (let i = 0; i < upstreamHeaders.length; i += 2) {
       const name = upstreamHeaders[i]!;

@@ -14,6 +14,7 @@ import type { LedgerTotals } from '../observe/totals.ts';
 import { TrafficMetrics } from '../observe/traffic-metrics.ts';
 import type { LinkState } from '../pinning/redis-link.ts';
 import { PinStores } from '../pinning/stores.ts';
+import { packageVersion } from './package-version.ts';
 
 /** How long traffic waits at the start for Redis to say whether it is there, so that known users meet their pins. */
 const REDIS_SETTLE_MS = 1_000;
@@ -88,7 +89,7 @@ export class Forwarding {
 
   /** Rejects with the error of `server.listen`. */
   async listen(address: ListenAddress): Promise<{ host: string; port: number }> {
-    await this.#pinStores.settled(REDIS_SETTLE_MS);
+    await Promise.all([this.#pinStores.settled(REDIS_SETTLE_MS), this.#openTracing()]);
     return await this.#lane.listen(address);
   }
 
@@ -139,10 +140,18 @@ export class Forwarding {
   }
 
   destroy(): void {
+    void this.#forwarder.tracing?.close().catch(() => {});
     this.#lane.destroy();
     this.#forwarder.close();
     this.#pinStores.close();
     this.#eventLoop.close();
+  }
+
+  async #openTracing(): Promise<void> {
+    const { tracing, service } = this.#forwarder.snapshot.table.config;
+    if (tracing === undefined) return;
+    const { openTracing } = await import('../tracing/tracing.ts');
+    this.#forwarder.tracing = await openTracing(tracing, service, packageVersion());
   }
 
   #onRedis({ state, reason }: LinkState): void {

@@ -9,6 +9,7 @@ import { FAILURES, type FailureReason, failureAnswer, REASON_FIELD } from '../re
 import type { BodyFraming } from './body-framing.ts';
 import type { Passage } from './chunked-body.ts';
 import { dateField } from './date-field.ts';
+import { fieldLines } from './field-lines.ts';
 import { latin1 } from './latin1.ts';
 import type { FastRequest } from './request-reader.ts';
 
@@ -133,6 +134,7 @@ export class FastAnswer implements Answer {
     _received: number,
     draining: boolean,
     detail: string | undefined,
+    extra: readonly string[],
   ): EndKind {
     this.#heldHead = '';
     const { requestId, facts } = this.#request;
@@ -143,6 +145,7 @@ export class FastAnswer implements Answer {
     let text = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${contentType}\r\nCache-Control: no-store\r\n`;
     text += `${requestIdField}: ${requestId}\r\n${REASON_FIELD}: ${reason}\r\n`;
     if (status === 405) text += `Allow: ${ALLOWED_METHODS}\r\n`;
+    if (extra.length > 0) text += fieldLines(extra);
     text += `Content-Length: ${body.length}\r\n${dateField()}`;
     text += this.closes ? 'Connection: close\r\n\r\n' : '\r\n';
     if (facts.method !== 'HEAD') {

@@ -7,6 +7,7 @@ import { applyHeaderRules, ruleContext } from '../header-rules.ts';
 import type { Peer } from '../peer.ts';
 import type { FailureReason } from '../reasons.ts';
 import { isPassableTrailer } from '../response-head.ts';
+import { changesFields, upstreamFields } from '../upstream-fields.ts';
 import { BodyFraming } from './body-framing.ts';
 import type { Passage } from './chunked-body.ts';
 import type { ClientConnection } from './client-connection.ts';
@@ -178,16 +179,14 @@ export class FastExchange extends Exchange implements SocketUser {
   }
 
   #upstreamHead(): string {
-    const { requestRules } = this.live!;
     const { upstreamHead } = this.request;
-    if (requestRules === undefined) return upstreamHead;
-    // The rules expect Host in front.
+    if (!changesFields(this.snapshot, this.live!, this.trace)) return upstreamHead;
+    // What changes fields expects Host in front.
     const line = upstreamHead.slice(0, upstreamHead.indexOf('\r\n') + 2);
     const fields = fieldList(upstreamHead);
     const host = fields.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === 'host');
     const ordered = [...fields.splice(host, 2), ...fields];
-    const context = ruleContext(this.snapshot, this.live!, this.index, this.request, this.peer);
-    return line + fieldLines(applyHeaderRules(requestRules, ordered, context));
+    return line + fieldLines(upstreamFields(ordered, this.dispatched()));
   }
 
   /** @returns the offset behind the last octet of the body that was here */
@@ -320,6 +319,7 @@ export class FastExchange extends Exchange implements SocketUser {
     const { answer, request } = this;
     const { responseRules } = this.live!;
     const now = this.beginResponse();
+    const debug = this.debugFields();
     if (this.forwarder.draining || answer.restIsTooLarge()) answer.closes = true;
     let { head } = response;
     if (responseRules !== undefined) {
@@ -327,6 +327,7 @@ export class FastExchange extends Exchange implements SocketUser {
       const line = head.slice(0, head.indexOf('\r\n') + 2);
       head = line + fieldLines(applyHeaderRules(responseRules, fieldList(head), context));
     }
+    if (debug.length > 0) head += fieldLines(debug);
     if (this.setCookie !== undefined) {
       const fields = head.indexOf('\r\n') + 2;
       head = `${head.slice(0, fields)}Set-Cookie: ${this.setCookie}\r\n${head.slice(fields)}`;

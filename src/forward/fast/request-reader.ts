@@ -152,6 +152,7 @@ export function readRequest(
   let forwardedFor: string | undefined;
   let forwardedProto: string | undefined;
   let forwardedHost: string | undefined;
+  let debug: string | undefined;
 
   for (let count = 0; ; count++) {
     if (i >= to) return PARTIAL;
@@ -239,6 +240,9 @@ export function readRequest(
       case 'xForwardedHost':
         if (trusted) forwardedHost ??= latin1(bytes, start, end);
         break;
+      case 'debug':
+        debug ??= latin1(bytes, start, end);
+        break;
       case 'xForwardedOther':
       case 'forwarded':
         if (trusted) continue;
@@ -287,6 +291,7 @@ export function readRequest(
     requestId,
     host: authority,
     target: path,
+    debug,
     protocol: 'HTTP/1.1',
     contentLength: isChunked ? -1 : contentLength,
     closes,

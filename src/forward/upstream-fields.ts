@@ -1,0 +1,65 @@
+/** What the fields of a request become on the way to the upstream: by the row's rules, propagation and tracing. */
+import { propagate } from '../propagation/propagate.ts';
+import type { TracedRequest } from '../tracing/tracing.ts';
+import type { RequestDescription } from './access-record.ts';
+import type { LiveRoute, Snapshot } from './forwarder.ts';
+import { applyHeaderRules, ruleContext } from './header-rules.ts';
+import type { Peer } from './peer.ts';
+
+/** A request that is on its way. */
+export interface Dispatched {
+  readonly snapshot: Snapshot;
+  readonly live: LiveRoute;
+  /** In the split, of the backend that serves. */
+  readonly index: number;
+  readonly request: RequestDescription;
+  readonly peer: Peer;
+  /** 0–9999; -1: it has none. */
+  readonly bucket: number;
+  readonly trace: TracedRequest | undefined;
+}
+
+/** Whether anything is to be changed; it nearly never is, and then no list of fields is made. */
+export function changesFields(
+  { policy }: Snapshot,
+  { requestRules }: LiveRoute,
+  trace: TracedRequest | undefined,
+): boolean {
+  return requestRules !== undefined || policy.propagation !== undefined || trace !== undefined;
+}
+
+/** @param headers names and values in turn, Host in front; @returns the same list where nothing is to be changed */
+export function upstreamFields(headers: string[], dispatched: Dispatched): string[] {
+  const { snapshot, live, index, request, peer, bucket, trace } = dispatched;
+  let fields = headers;
+  const { propagation } = snapshot.policy;
+  if (propagation !== undefined) fields = propagate(propagation, fields, live.route.name, bucket);
+  if (live.requestRules !== undefined) {
+    fields = applyHeaderRules(live.requestRules, fields, ruleContext(snapshot, live, index, request, peer));
+  }
+  if (trace !== undefined) fields = traced(fields, trace);
+  return fields;
+}
+
+/** The trace's state belongs to the trace: it goes on only where that does. */
+function traced(headers: readonly string[], { traceparent, continued }: TracedRequest): string[] {
+  const fields: string[] = [];
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i]!.toLowerCase();
+    if (name === 'traceparent' || (name === 'tracestate' && !continued)) continue;
+    fields.push(headers[i]!, headers[i + 1]!);
+  }
+  fields.push('traceparent', traceparent);
+  return fields;
+}
+
+/** The value of `traceparent`; undefined when there is none, or several. */
+export function receivedTrace(rawHeaders: readonly string[]): string | undefined {
+  let found: string | undefined;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    if (rawHeaders[i]!.toLowerCase() !== 'traceparent') continue;
+    if (found !== undefined) return undefined;
+    found = rawHeaders[i + 1]!;
+  }
+  return found;
+}
