@@ -134,7 +134,8 @@ function upstreamLines(seen: readonly Seen[]): string[] {
     for (const [name, value] of message.fields) {
       const lower = name.toLowerCase();
       // Where Host stands, and how it is written, is each stack's own; and so is the place of what frames the body.
-      if (lower === 'host') host = value;
+      // A request without one gets the upstream's own, and there are two of them.
+      if (lower === 'host') host = value.replace(/^127\.0\.0\.1:\d+$/, '<upstream>');
       else if (lower === 'content-length') framing = value;
       else if (!OF_THE_CONNECTION.has(lower)) fields.push(`${name}: ${value.replace(DRAWN_ID, '<id>')}`);
     }
