@@ -392,6 +392,8 @@ export abstract class Exchange implements Timed, Waiter, UnderWay {
     if (next.endpoint !== endpoint) this.#redispatched = true;
     if (recordRetry(live, this.index, endpoint, next, failure, status, method, elapsed)) {
       this.#shieldedFrom = this.index;
+      // Its user met the canary, and no error.
+      if (this.user !== undefined) live.exposure?.[this.index]?.record(this.decision!.hash, false);
     }
   }
 
@@ -547,6 +549,10 @@ export abstract class Exchange implements Timed, Waiter, UnderWay {
     const cells = this.forwarder.cellsOf(this.live, this.index);
     cells.record(this.request.facts.method, status, total, this.#responseMs);
     if (status >= 500 && this.#reason === undefined) this.endpoint!.cells.errors.value++;
+    if (this.user !== undefined && this.index !== -1) {
+      const cell = this.live!.exposure?.[this.index];
+      cell?.record(this.decision!.hash, status === 0 || status >= 500);
+    }
     metrics.bytesIn.value += this.received;
     metrics.bytesOut.value += this.answer.bytesOut;
     this.trace?.end(

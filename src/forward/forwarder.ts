@@ -5,6 +5,7 @@
 import type { Logger } from 'pino';
 import type { BackendEndpoints } from '../backends/endpoint.ts';
 import type { OutlierCause } from '../backends/outlier.ts';
+import type { Exposure, ExposureCell } from '../blast-radius/exposure.ts';
 import type { Config, RouteConfig } from '../config/schema.ts';
 import type { AccessLog } from '../observe/access-log.ts';
 import type { Cell } from '../observe/ledger.ts';
@@ -29,6 +30,8 @@ export interface ForwarderEdges {
   readonly accessLog: AccessLog;
   readonly metrics: TrafficMetrics;
   readonly pinStores: PinStores;
+  /** How many different users met what. */
+  readonly exposure: Exposure;
   /** Monotonic milliseconds. */
   readonly now: () => number;
   /** Uniform in [0, 1). */
@@ -61,6 +64,8 @@ export interface LiveRoute {
   readonly spillCells: SpillCells;
   readonly pinStore: PinStore | undefined;
   readonly pinCells: PinCells | undefined;
+  /** By index in the split; only where users are known. */
+  readonly exposure: readonly (ExposureCell | undefined)[] | undefined;
   /** Undefined, as they nearly always are: the fields are passed on as they are. */
   readonly requestRules: HeaderRules | undefined;
   readonly responseRules: HeaderRules | undefined;
@@ -120,6 +125,10 @@ export class Forwarder {
     this.retryBudget.configure(config.retries.budget);
     this.#showPanic();
     this.edges.accessLog.configure(config.accessLog);
+    const { routes } = this.snapshot.table;
+    this.edges.exposure.retain((route, backend) =>
+      routes.some(({ name, split }) => name === route && split.names.includes(backend)),
+    );
   }
 
   applyEndpoints(endpoints: readonly BackendEndpoints[]): void {
@@ -184,7 +193,7 @@ export class Forwarder {
   #compile(config: Config, before: Snapshot | undefined): Snapshot {
     const table = compileTable(config);
     const upstreams = this.#upstreams.apply(table);
-    const { metrics, pinStores, random } = this.edges;
+    const { metrics, pinStores, exposure, random } = this.edges;
     pinStores.apply(config);
     const routes = table.routes.map((route) => {
       const rotation = sameSplit(before, route) ?? newRotation(route.split.shares, random());
@@ -196,6 +205,7 @@ export class Forwarder {
         rotation,
         metrics,
         pinStores,
+        exposure,
       );
       return route.guarded === undefined ? live : withGuarded(live, route.guarded, before, random);
     });
@@ -220,10 +230,12 @@ function makeLive(
   rotation: Rotation,
   metrics: TrafficMetrics,
   pinStores: PinStores,
+  exposure: Exposure,
 ): LiveRoute {
   const upstreams = route.split.backendIds.map((id) => all[id]!);
   const { pin, split } = route;
-  const use = new SplitUse(split, upstreams, revision);
+  const fates = route.fates?.map((ids) => ids?.map((id) => all[id]!));
+  const use = new SplitUse(split, upstreams, revision, fates);
   return {
     route,
     upstreams,
@@ -241,6 +253,7 @@ function makeLive(
             remembered: metrics.pins(pin.name, 'remembered'),
             hash: metrics.pins(pin.name, 'hash'),
           },
+    exposure: pin && split.names.map((backend) => exposure.cell(route.name, backend)),
     requestRules: compileHeaderRules(config.request),
     responseRules: compileHeaderRules(config.response),
     guarded: undefined,

@@ -15,20 +15,30 @@ export class SplitUse {
   readonly #split: Split;
   readonly #upstreams: readonly Upstream[];
   readonly #revision: Revision;
+  readonly #fates: readonly (readonly Upstream[] | undefined)[] | undefined;
   /** Of what the rest was made from; requests of a table that a reload replaced ask for the newest state, too. */
   #seen = -1;
   #uses: readonly BackendUse[] = [];
 
-  /** @param upstreams by index in the split */
-  constructor(split: Split, upstreams: readonly Upstream[], revision: Revision) {
+  /**
+   * @param upstreams by index in the split
+   * @param fates     by index in the split: those without which it is not used, the other members of its release set
+   */
+  constructor(
+    split: Split,
+    upstreams: readonly Upstream[],
+    revision: Revision,
+    fates: readonly (readonly Upstream[] | undefined)[] | undefined,
+  ) {
     this.#split = split;
     this.#upstreams = upstreams;
     this.#revision = revision;
+    this.#fates = fates;
   }
 
   /** The same backends in another split: with other weights, as a group sees them to which something is promised. */
   for(split: Split): SplitUse {
-    return new SplitUse(split, this.#upstreams, this.#revision);
+    return new SplitUse(split, this.#upstreams, this.#revision, this.#fates);
   }
 
   /** By index in the split: whether the backend has an endpoint that may take requests. */
@@ -64,11 +74,16 @@ export class SplitUse {
       weight: this.#split.weights[index]!,
       holds: this.#split.shares[index]! > 0 || this.#split.keeps[index]!,
       backup: config.backup,
-      available: available.endpoints.length,
-      fleet: fleet.endpoints.length,
+      available: this.#isFated(index) ? 0 : available.endpoints.length,
+      fleet: this.#isFated(index) ? 0 : fleet.endpoints.length,
       healthyPercent,
       panicThreshold: config.panicThreshold,
     }));
     this.#uses = usesOf(members, this.#split.main);
+  }
+
+  /** Another member of its release set takes no requests: then it takes none either. */
+  #isFated(index: number): boolean {
+    return this.#fates?.[index]?.some(({ available }) => available.endpoints.length === 0) === true;
   }
 }

@@ -12,7 +12,7 @@ import { type FailedRequest, latestFailures } from '../observe/recent-failures.t
 import { type LedgerTotals, NO_TOTALS } from '../observe/totals.ts';
 import { WorkerLedgers } from '../observe/worker-ledgers.ts';
 import type { LinkState } from '../pinning/redis-link.ts';
-import type { ForwardingGroup } from './forwarding-group.ts';
+import type { ForwardingGroup, TrafficEdges } from './forwarding-group.ts';
 import type { FromWorker, ToWorker } from './messages.ts';
 
 /** A worker that dies at once is started again after 100 ms, then 200, up to 10 s; one that lived a while, at once. */
@@ -39,6 +39,7 @@ export interface ClusterGroupEdges {
   readonly log: Logger;
   readonly onEndpointFailure: (backend: string, address: string, port: number) => void;
   readonly onOutlier: (backend: string, address: string, port: number, cause: OutlierCause) => void;
+  readonly onExposure: TrafficEdges['onExposure'];
   readonly onRestart: () => void;
   readonly onWorkers: (online: number) => void;
 }
@@ -213,6 +214,7 @@ export class ClusterGroup implements ForwardingGroup {
         slot.eventLoop = message.eventLoop;
         slot.pinStore = message.pinStore;
         this.#failures = latestFailures(this.#failures, message.failures);
+        if (message.exposure.length > 0) this.#edges.onExposure(message.exposure);
         if (message.id !== undefined) this.#answered(message.id, worker);
         break;
       }

@@ -1,6 +1,7 @@
 /** One or several processes that forward, seen from the primary. */
 import type { WorkerFacts } from '../admin/status.ts';
 import type { BackendEndpoints } from '../backends/endpoint.ts';
+import type { ExposureChange } from '../blast-radius/exposure.ts';
 import type { Config, ListenAddress } from '../config/schema.ts';
 import type { ForwarderEdges } from '../forward/forwarder.ts';
 import type { Log } from '../observe/log.ts';
@@ -32,18 +33,24 @@ export interface ForwardingGroup {
   destroy(): void;
 }
 
-/** What traffic tells of endpoints. */
-export type EndpointEdges = Pick<ForwarderEdges, 'onEndpointFailure' | 'onOutlier'>;
+/** What traffic tells of endpoints, and of users. */
+export interface TrafficEdges extends Pick<ForwarderEdges, 'onEndpointFailure' | 'onOutlier'> {
+  readonly onExposure: (changes: readonly ExposureChange[]) => void;
+}
+
+/** How often users are counted where nobody asks for totals. */
+const EXPOSURE_INTERVAL_MS = 10_000;
 
 /** Everything in the primary itself: one process, no channel in between. */
 export class InProcessGroup implements ForwardingGroup {
   readonly #log: Log;
-  readonly #edges: EndpointEdges;
+  readonly #edges: TrafficEdges;
   #forwarding: Forwarding | undefined;
   #draining = false;
+  #exposureTimer: NodeJS.Timeout | undefined;
   #failures: readonly FailedRequest[] = [];
 
-  constructor(log: Log, edges: EndpointEdges) {
+  constructor(log: Log, edges: TrafficEdges) {
     this.#log = log;
     this.#edges = edges;
   }
@@ -61,6 +68,7 @@ export class InProcessGroup implements ForwardingGroup {
       log: this.#log,
       ...this.#edges,
     });
+    this.#exposureTimer = setInterval(() => this.#tellExposure(), EXPOSURE_INTERVAL_MS).unref();
     return this.#forwarding.listen(listen);
   }
 
@@ -73,6 +81,7 @@ export class InProcessGroup implements ForwardingGroup {
   }
 
   totals(): Promise<LedgerTotals> {
+    this.#tellExposure();
     return Promise.resolve(this.#forwarding?.totals() ?? { families: [] });
   }
 
@@ -96,12 +105,18 @@ export class InProcessGroup implements ForwardingGroup {
     this.#forwarding?.retire();
   }
 
+  #tellExposure(): void {
+    const changes = this.#forwarding?.takeExposure() ?? [];
+    if (changes.length > 0) this.#edges.onExposure(changes);
+  }
+
   async drain(): Promise<void> {
     this.#draining = true;
     await this.#forwarding?.drain();
   }
 
   destroy(): void {
+    clearInterval(this.#exposureTimer);
     this.#forwarding?.destroy();
   }
 }

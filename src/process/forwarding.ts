@@ -1,6 +1,7 @@
 /** The forwarding side of one process, wired to its edges: the single process or one worker of several. */
 import { performance } from 'node:perf_hooks';
 import type { BackendEndpoints } from '../backends/endpoint.ts';
+import { Exposure, type ExposureChange } from '../blast-radius/exposure.ts';
 import type { Config, ListenAddress } from '../config/schema.ts';
 import { FastLane } from '../forward/fast/fast-lane.ts';
 import { Forwarder, type ForwarderEdges } from '../forward/forwarder.ts';
@@ -41,6 +42,7 @@ export class Forwarding {
   readonly #eventLoop = new EventLoopMonitor();
   readonly #eventLoopMetrics: EventLoopMetrics;
   readonly #pinStores: PinStores;
+  readonly #exposure = new Exposure(Date.now());
   readonly #forwarder: Forwarder;
   readonly #lane: FullLane | FastLane;
   readonly #log: Log;
@@ -69,6 +71,7 @@ export class Forwarding {
       accessLog: new AccessLog(log, config.accessLog),
       metrics,
       pinStores: this.#pinStores,
+      exposure: this.#exposure,
       now,
       random: Math.random,
       onEndpointFailure: options.onEndpointFailure,
@@ -114,6 +117,11 @@ export class Forwarding {
     }
     if (this.#logLinesDropped !== undefined) this.#logLinesDropped.value = this.#log.dropped;
     return this.#ledger.totals();
+  }
+
+  /** What was seen of users since the last call. */
+  takeExposure(): ExposureChange[] {
+    return this.#exposure.takeChanges(Date.now());
   }
 
   eventLoop(): EventLoopReading {

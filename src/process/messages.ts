@@ -1,6 +1,7 @@
 /** What the primary and its workers say to each other over the cluster's channel (structured clone). */
 import type { BackendEndpoints } from '../backends/endpoint.ts';
 import type { OutlierCause } from '../backends/outlier.ts';
+import type { ExposureChange } from '../blast-radius/exposure.ts';
 import type { Config, ListenAddress } from '../config/schema.ts';
 import type { EventLoopReading } from '../observe/event-loop.ts';
 import type { FailedRequest } from '../observe/recent-failures.ts';
@@ -40,6 +41,7 @@ export type FromWorker =
       readonly pinStore: LinkState | undefined;
       /** Since the last message. */
       readonly failures: readonly FailedRequest[];
+      readonly exposure: readonly ExposureChange[];
     }
   | {
       readonly type: 'endpointFailure';

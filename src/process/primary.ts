@@ -9,6 +9,8 @@ import { AdminServer } from '../admin/server.ts';
 import { buildStatus } from '../admin/status.ts';
 import { SteeringMetrics } from '../admin/steering-metrics.ts';
 import { BackendSupervisor } from '../backends/supervisor.ts';
+import { ExposureTotals, exposureWords } from '../blast-radius/exposure-totals.ts';
+import { ExposureMetrics } from '../blast-radius/metrics.ts';
 import { describeChanges, restartChanges } from '../config/changes.ts';
 import { compareSteps, type InvariantRule, type StepReport } from '../config/invariant-rules.ts';
 import { locateViolations, readConfig, rulesOf } from '../config/load.ts';
@@ -21,7 +23,7 @@ import { createLogger, type Log } from '../observe/log.ts';
 import { ProcessMetrics } from '../observe/process-metrics.ts';
 import { type LedgerTotals, mergeTotals } from '../observe/totals.ts';
 import { ClusterGroup } from './cluster-group.ts';
-import { type EndpointEdges, type ForwardingGroup, InProcessGroup } from './forwarding-group.ts';
+import { type ForwardingGroup, InProcessGroup, type TrafficEdges } from './forwarding-group.ts';
 import { Guarding } from './guarding.ts';
 import { Steering } from './steering.ts';
 import { within } from './within.ts';
@@ -84,6 +86,8 @@ class Primary {
   readonly #group: ForwardingGroup;
   readonly #steering: Steering;
   readonly #guarding: Guarding;
+  readonly #exposure = new ExposureTotals();
+  readonly #exposureMetrics: ExposureMetrics;
   readonly #startedAt = Date.now();
   readonly #initial: Config;
   readonly #reload: ReloadFacts;
@@ -111,6 +115,7 @@ class Primary {
     };
     this.#metrics = new ProcessMetrics(this.#ledger, { version: options.version, node: process.version });
     this.#metrics.configLoaded(hash, this.#startedAt, false);
+    this.#exposureMetrics = new ExposureMetrics(this.#ledger);
     this.#supervisor = new BackendSupervisor({
       log: log.logger,
       onEndpoints: (endpoints) => this.#group.applyEndpoints(endpoints),
@@ -122,18 +127,19 @@ class Primary {
         }
       },
     });
-    const endpointEdges: EndpointEdges = {
+    const trafficEdges: TrafficEdges = {
       onEndpointFailure: (backend, address, port) => this.#supervisor.reportFailure(backend, address, port),
       onOutlier: (backend, address, port, cause) =>
         this.#supervisor.reportOutlier(backend, address, port, cause),
+      onExposure: (changes) => this.#exposure.update(changes, Date.now()),
     };
     const workers = config.workers === 'auto' ? os.availableParallelism() : config.workers;
     this.#group =
       workers === 1
-        ? new InProcessGroup(log, endpointEdges)
+        ? new InProcessGroup(log, trafficEdges)
         : new ClusterGroup(workers, {
             log: log.logger,
-            ...endpointEdges,
+            ...trafficEdges,
             onRestart: () => {
               this.#metrics.workerRestarts.value++;
             },
@@ -159,6 +165,7 @@ class Primary {
       ledger: this.#ledger,
       board: this.#steering.board,
       totals: () => this.#group.totals(),
+      exposure: (route, backend) => exposureWords(this.#exposure.report(route, backend)),
     });
     this.#admin = new AdminServer({
       ...this.#steering.adminOptions(),
@@ -339,6 +346,7 @@ class Primary {
     this.#metrics.setBackends(this.#supervisor.status());
     this.#metrics.logLinesDropped.value = this.#log.dropped;
     const forwarding = await this.#group.totals();
+    this.#exposureMetrics.show(this.#exposure.reports());
     return mergeTotals([this.#ledger.totals(), forwarding]);
   }
 

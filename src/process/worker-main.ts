@@ -86,6 +86,7 @@ function sendTotals(id: number | undefined): void {
     eventLoop: forwarding.eventLoop(),
     pinStore: forwarding.pinStore(),
     failures,
+    exposure: forwarding.takeExposure(),
   });
 }
 

@@ -3,6 +3,7 @@ import { after, describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { EndpointState } from '../../../src/backends/endpoint.ts';
 import type { OutlierCause } from '../../../src/backends/outlier.ts';
+import { Exposure } from '../../../src/blast-radius/exposure.ts';
 import { type ConfigInput, configSchema } from '../../../src/config/schema.ts';
 import { Forwarder } from '../../../src/forward/forwarder.ts';
 import type { AttemptFailure, FailedAttempt, RetryPlan } from '../../../src/forward/retry-plan.ts';
@@ -46,6 +47,7 @@ function world(
     accessLog: new AccessLog(log, parsed.accessLog),
     metrics,
     pinStores: new PinStores({ now: () => 0, onRedis: () => {}, onResult: () => {} }),
+    exposure: new Exposure(0),
     now: () => 0,
     random: () => 0,
     onEndpointFailure: () => {},
