@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { requestFacts } from '../../../src/routing/described-request.ts';
 import { parseConfig } from '../../../src/config/load.ts';
 import { anonymousShare, MAX_USERS, mixAt, UserCrowd } from '../../../src/demo/mix.ts';
 import { demoConfigText, ROUTES } from '../../../src/demo/table.ts';
+import { requestFacts } from '../../../src/routing/described-request.ts';
 import { matchRoute } from '../../../src/routing/match.ts';
 import { compileTable } from '../../../src/routing/table.ts';
 
