@@ -1,6 +1,6 @@
 /**
- * Spans of requests, sent by OTLP over HTTP with OpenTelemetry's own SDK. That is an optional package, loaded when tracing
- * is on and never before: what it costs, only those pay who want it.
+ * Spans of requests, sent by OTLP over HTTP with OpenTelemetry's own SDK. It is loaded when tracing is on
+ * and never before: what it costs, only those pay who want it.
  */
 import type { Attributes, Tracer } from '@opentelemetry/api';
 import type { Config } from '../config/schema.ts';
@@ -47,7 +47,7 @@ export interface Tracing {
   close(): Promise<void>;
 }
 
-/** @throws Error in plain words when the SDK is not installed */
+/** @throws Error in plain words when the SDK cannot be loaded */
 export async function openTracing(
   config: NonNullable<Config['tracing']>,
   service: string,
@@ -65,7 +65,7 @@ export async function openTracing(
     import('@opentelemetry/resources'),
   ]).catch((error: Error) => {
     throw new Error(
-      `tracing needs OpenTelemetry's SDK, which is not installed (${error.message}); install with optional dependencies`,
+      `tracing needs OpenTelemetry's SDK, which cannot be loaded (${error.message}); install the package with all of its dependencies`,
     );
   });
   const { ROOT_CONTEXT, SpanKind, SpanStatusCode, TraceFlags, trace } = api;
