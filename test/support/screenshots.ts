@@ -4,6 +4,7 @@
  */
 
 import { mkdirSync, statSync } from 'node:fs';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { openPage } from './browser.ts';
 import { designTable, startTracks } from './design-table.ts';
@@ -18,6 +19,8 @@ const GROUPS = ['FREE', 'FREE', 'FREE', 'INTERNAL', 'ENTERPRISE', 'PAID', 'PAID'
 /** Of the requests to the canary, one in so many fails. */
 const CANARY_FAILS = 9;
 
+// As a test, so that everything it starts is ended with it.
+test('the pictures of the README', async () => {
 const tracks = await startTracks();
 const second = await startHttpUpstream('production');
 const gone = await startHttpUpstream('production');
@@ -79,3 +82,4 @@ await pause(200);
 for (const name of ['flow', 'brake', 'phone']) {
   console.log(`deploy/images/${name}.png`, statSync(`${IMAGES}${name}.png`).size, 'bytes');
 }
+});
