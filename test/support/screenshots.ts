@@ -21,65 +21,65 @@ const CANARY_FAILS = 9;
 
 // As a test, so that everything it starts is ended with it.
 test('the pictures of the README', async () => {
-const tracks = await startTracks();
-const second = await startHttpUpstream('production');
-const gone = await startHttpUpstream('production');
-const table = designTable(tracks);
-const proxy = await startPointsman({
-  ...table,
-  acting: { token: TOKEN },
-  accessLog: { mode: 'off' },
-  pins: { user: { by: [{ header: 'X-User-Id' }], store: 'memory' } },
-  backends: {
-    ...table.backends,
-    production: { servers: [{ url: tracks.production.url }, { url: second.url }, { url: gone.url }] },
-  },
-  routes: table.routes.map((route) => (route.name === 'free' ? { ...route, pin: 'user' } : route)),
-});
-await gone.close();
+  const tracks = await startTracks();
+  const second = await startHttpUpstream('production');
+  const gone = await startHttpUpstream('production');
+  const table = designTable(tracks);
+  const proxy = await startPointsman({
+    ...table,
+    acting: { token: TOKEN },
+    accessLog: { mode: 'off' },
+    pins: { user: { by: [{ header: 'X-User-Id' }], store: 'memory' } },
+    backends: {
+      ...table.backends,
+      production: { servers: [{ url: tracks.production.url }, { url: second.url }, { url: gone.url }] },
+    },
+    routes: table.routes.map((route) => (route.name === 'free' ? { ...route, pin: 'user' } : route)),
+  });
+  await gone.close();
 
-let sent = 0;
-let canaries = 0;
-const traffic = setInterval(() => {
-  for (let i = 0; i < 4; i++) {
-    const user = `u${sent % 4_001}`;
-    const group = GROUPS[sent++ % GROUPS.length]!;
-    const headers = ['X-Traffic-Group', group, 'X-User-Id', user];
-    void send(proxy.trafficPort, { path: '/orders', headers })
-      .then((answer) => {
-        // The canary's build is sick: it fails one request in so many.
-        if (answer.echo().upstream !== 'canary' || canaries++ % CANARY_FAILS !== 0) return;
-        return send(proxy.trafficPort, { path: '/status/500', headers });
-      })
-      .catch(() => {});
+  let sent = 0;
+  let canaries = 0;
+  const traffic = setInterval(() => {
+    for (let i = 0; i < 4; i++) {
+      const user = `u${sent % 4_001}`;
+      const group = GROUPS[sent++ % GROUPS.length]!;
+      const headers = ['X-Traffic-Group', group, 'X-User-Id', user];
+      void send(proxy.trafficPort, { path: '/orders', headers })
+        .then((answer) => {
+          // The canary's build is sick: it fails one request in so many.
+          if (answer.echo().upstream !== 'canary' || canaries++ % CANARY_FAILS !== 0) return;
+          return send(proxy.trafficPort, { path: '/status/500', headers });
+        })
+        .catch(() => {});
+    }
+  }, 25);
+
+  mkdirSync(IMAGES, { recursive: true });
+  const open = async (options: Parameters<typeof openPage>[1]) => {
+    const { page } = await openPage(`http://127.0.0.1:${proxy.adminPort}/`, options);
+    await page.getByText(/Rates and shares of the last 1\d s/).waitFor({ timeout: 30_000 });
+    return page;
+  };
+
+  const light = await open({ colorScheme: 'light', viewport: { width: 1000, height: 640 } });
+  await light.screenshot({ path: `${IMAGES}flow.png` });
+  await act(proxy.adminPort, 'split', {
+    route: 'free',
+    weights: { canary: 0 },
+    for: '30m',
+    reason: 'canary answers 500 since 14:05',
+    by: 'ann',
+  });
+  const dark = await open({ colorScheme: 'dark', viewport: { width: 1000, height: 640 } });
+  await dark.locator('#part-overrides').scrollIntoViewIfNeeded();
+  await dark.evaluate('scrollTo(0, document.querySelector("#part-overrides").offsetTop - 12)');
+  await dark.screenshot({ path: `${IMAGES}brake.png` });
+  const phone = await open({ colorScheme: 'light', viewport: { width: 390, height: 640 } });
+  await phone.screenshot({ path: `${IMAGES}phone.png` });
+  clearInterval(traffic);
+  await pause(200);
+  for (const name of ['flow', 'brake', 'phone']) {
+    console.log(`deploy/images/${name}.png`, statSync(`${IMAGES}${name}.png`).size, 'bytes');
   }
-}, 25);
-
-mkdirSync(IMAGES, { recursive: true });
-const open = async (options: Parameters<typeof openPage>[1]) => {
-  const { page } = await openPage(`http://127.0.0.1:${proxy.adminPort}/`, options);
-  await page.getByText(/Rates and shares of the last 1\d s/).waitFor({ timeout: 30_000 });
-  return page;
-};
-
-const light = await open({ colorScheme: 'light', viewport: { width: 1000, height: 640 } });
-await light.screenshot({ path: `${IMAGES}flow.png` });
-await act(proxy.adminPort, 'split', {
-  route: 'free',
-  weights: { canary: 0 },
-  for: '30m',
-  reason: 'canary answers 500 since 14:05',
-  by: 'ann',
-});
-const dark = await open({ colorScheme: 'dark', viewport: { width: 1000, height: 640 } });
-await dark.locator('#part-overrides').scrollIntoViewIfNeeded();
-await dark.evaluate('scrollTo(0, document.querySelector("#part-overrides").offsetTop - 12)');
-await dark.screenshot({ path: `${IMAGES}brake.png` });
-const phone = await open({ colorScheme: 'light', viewport: { width: 390, height: 640 } });
-await phone.screenshot({ path: `${IMAGES}phone.png` });
-clearInterval(traffic);
-await pause(200);
-for (const name of ['flow', 'brake', 'phone']) {
-  console.log(`deploy/images/${name}.png`, statSync(`${IMAGES}${name}.png`).size, 'bytes');
-}
 });
