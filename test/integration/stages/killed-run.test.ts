@@ -6,7 +6,7 @@ import { image, type ManifestRepository, openRepository } from '../../support/ma
 import { pause, waitFor } from '../../support/wait-for.ts';
 
 const LONG = process.env['TEST_LONG'] === '1';
-const KILLS = LONG ? 100 : 10;
+const KILLS = LONG ? 100 : 6;
 const SERVICES = ['account', 'billing', 'cart'];
 
 /** Resolves when the branch has moved so many times, or after a while in which it does not. */
