@@ -11,6 +11,7 @@ import path from 'node:path';
 import { suite, test } from 'node:test';
 import { cleanUp } from '../support/clean-up.ts';
 import { oneBackend } from '../support/design-table.ts';
+import { freePort } from '../support/free-port.ts';
 import { startHttpUpstream } from '../support/http-upstream.ts';
 import {
   configText,
@@ -51,12 +52,6 @@ async function listenSomewhere(host = '127.0.0.1'): Promise<{ server: Server; po
 }
 
 /** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const { server, port } = await listenSomewhere();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
 async function assertClosed(port: number): Promise<void> {
   await assert.rejects(send(port), { code: 'ECONNREFUSED' });
 }

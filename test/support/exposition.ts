@@ -58,7 +58,8 @@ export function parseExposition(text: string): ReadonlyMap<string, Family> {
     if (series.has(key)) throw new Error(`series twice: ${line}`);
     series.add(key);
     const value = Number(match[3] === '+Inf' ? Number.POSITIVE_INFINITY : match[3]);
-    if (Number.isNaN(value) && match[3] !== 'NaN') throw new Error(`bad value: ${line}`);
+    // prom-client writes `Nan`, which Prometheus reads as well.
+    if (Number.isNaN(value) && match[3]!.toLowerCase() !== 'nan') throw new Error(`bad value: ${line}`);
     family.samples.push({ name, labels, value });
   }
   return families;

@@ -3,22 +3,13 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import { cleanUp } from './clean-up.ts';
+import { freePort, isFree } from './free-port.ts';
 import { temporaryDirectory } from './pointsman-process.ts';
 import { waitFor } from './wait-for.ts';
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 export interface RedisServerOptions {
   /** Lines of redis.conf. */
@@ -84,8 +75,14 @@ export class RedisServer {
 
   async start(): Promise<void> {
     const mode = this.#options.sentinel === true ? ['--sentinel'] : [];
-    this.#child = spawn('redis-server', [this.#config, ...mode], { stdio: 'ignore' });
-    await waitFor(`redis on port ${this.port}`, async () => (await this.client.ping()) === 'PONG');
+    const child = spawn('redis-server', [this.#config, ...mode], { stdio: 'ignore' });
+    this.#child = child;
+    await waitFor(
+      `redis on port ${this.port}`,
+      async () => child.exitCode !== null || (await this.client.ping()) === 'PONG',
+    );
+    // Somebody else may have taken the port, or that of the Cluster's bus, since it was found free.
+    if (child.exitCode !== null) throw new Error(`redis on port ${this.port} ended with ${child.exitCode}`);
   }
 
   /** At once, as a crash would. */
@@ -144,11 +141,15 @@ export async function startSentinels(): Promise<{ master: RedisServer; replica: 
   return { master, replica, url: `redis+sentinel://${hosts}/main` };
 }
 
-/** Three masters that share the slots. The ports of their bus are 10,000 higher, so theirs must be low enough. */
+/** How far above the port of a node that of the Cluster's bus is. */
+const BUS = 10_000;
+
+/** Three masters that share the slots. */
 export async function startCluster(): Promise<{ nodes: readonly RedisServer[]; url: string }> {
   const nodes: RedisServer[] = [];
   while (nodes.length < 3) {
-    const port = 20_000 + Math.floor(Math.random() * 20_000);
+    const port = await freePort(32_767 - BUS);
+    if (!(await isFree(port + BUS))) continue;
     nodes.push(
       await startRedis({
         port,

@@ -8,7 +8,8 @@ import { parse, stringify } from 'yaml';
 import type { ConfigInput } from '../../src/config/schema.ts';
 import { type ImportResult, importHaproxy } from '../../src/import/import.ts';
 import { cleanUp } from './clean-up.ts';
-import { freePorts, startHaproxy } from './haproxy.ts';
+import { freePorts } from './free-port.ts';
+import { startHaproxy } from './haproxy.ts';
 import { startPointsman } from './pointsman-process.ts';
 
 export interface SentRequest {

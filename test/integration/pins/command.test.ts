@@ -5,6 +5,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { suite, test } from 'node:test';
 import { pins } from '../../../src/commands/pins.ts';
+import { freePort } from '../../support/free-port.ts';
 import { startHttpUpstream } from '../../support/http-upstream.ts';
 import {
   configText,
@@ -12,7 +13,7 @@ import {
   type TestConfig,
   temporaryDirectory,
 } from '../../support/pointsman-process.ts';
-import { freePort, type RedisServer, startCluster, startRedis } from '../../support/redis-server.ts';
+import { type RedisServer, startCluster, startRedis } from '../../support/redis-server.ts';
 import { inParallel, send } from '../../support/request.ts';
 
 const PASSWORD = 'geheim-geheim';

@@ -2,9 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { freePort } from '../../support/free-port.ts';
 import { startHttpUpstream } from '../../support/http-upstream.ts';
 import { type PointsmanProcess, startPointsman, type TestConfig } from '../../support/pointsman-process.ts';
-import { freePort, startRedis } from '../../support/redis-server.ts';
+import { startRedis } from '../../support/redis-server.ts';
 import { inParallel, send } from '../../support/request.ts';
 
 const canary = await startHttpUpstream('canary');
