@@ -2,7 +2,7 @@
 
 import { parseArgs } from 'node:util';
 import { isInstalled } from './launch.ts';
-import { laneProblem } from './subjects/pointsman.ts';
+import { PARTS, type Part } from './standard.ts';
 import { SUBJECTS, subjectNamed } from './subjects/registry.ts';
 import type { Subject } from './subjects/subject.ts';
 import { LARGEST_BODY } from './upstreams.ts';
@@ -10,18 +10,18 @@ import { SCENARIOS, type Scenario } from './workload.ts';
 
 export interface BenchOptions {
   readonly subjects: readonly Subject[];
-  readonly drivers: readonly ('autocannon' | 'wrk')[];
+  readonly drivers: readonly ('autocannon' | 'wrk')[] | 'paced';
   readonly scenarios: readonly Scenario[];
   readonly sizes: readonly number[];
   readonly rounds: number;
   readonly seconds: number;
   readonly warmup: number;
-  readonly connections: number;
+  readonly connections: readonly number[];
   readonly accessLog: boolean;
   readonly plain: boolean;
   readonly pin: boolean;
-  readonly lane: string | undefined;
-  readonly latency: boolean;
+  /** Undefined: what the options above choose. */
+  readonly parts: readonly Part[] | undefined;
   /** Requests a second in latency mode; undefined: half of what the slowest subject can do. */
   readonly rate: number | undefined;
   readonly write: boolean;
@@ -33,18 +33,19 @@ export const USAGE = `usage: npm run bench -- [options]
   --driver NAME      autocannon, wrk or both (both where wrk is installed)
   --scenario NAME    ${SCENARIOS.join(', ')} or all (get)
   --sizes A,B        bytes of the bodies, at most ${LARGEST_BODY} (1024)
-  --rounds N         the table shows medians over them (3)
+  --rounds N         the table shows medians over them (3; 5 with --standard)
   --seconds N        of each round (5)
   --warmup N         seconds before the first round (2)
-  --connections N    kept open by the load generator (64)
+  --connections A,B  kept open by the load generator (64)
   --access-log       one line of log per request, to a file; only subjects that can
   --plain            without X-Forwarded-*, Via and X-Request-Id
   --latency          latency at a fixed rate instead of throughput
   --rate N           requests a second for --latency (half of what the slowest subject can do)
-  --lane NAME        force a lane of Pointsman
   --no-pin           leave the placement on cores to the kernel
-  --write            put the table into bench/README.md
-  --json FILE        write every measurement to FILE`;
+  --json FILE        write every measurement to FILE
+  --standard         what bench/README.md states, about 20 minutes; rounds, seconds and --no-pin apply
+  --part A,B         of ${PARTS.join(', ')} (all), with --standard
+  --write            put the results of --standard into bench/README.md and its picture`;
 
 export class UsageError extends Error {}
 
@@ -58,24 +59,33 @@ export function readBenchOptions(args: readonly string[]): BenchOptions | 'help'
     throw new UsageError(`--driver ${driver}: use autocannon, wrk or both`);
   }
   if (driver !== 'autocannon' && !wrk) throw new UsageError(`--driver ${driver}: wrk is not installed`);
-  const lane = laneProblem(values.lane);
-  if (lane !== undefined) throw new UsageError(`--lane: ${lane}`);
+  const { standard, write } = values;
+  if (write && !standard)
+    throw new UsageError('--write: only what --standard measures goes into bench/README.md');
+  if (standard && !wrk) throw new UsageError('--standard: wrk is not installed');
+  const warmup = whole('--warmup', values.warmup, 0, 3600);
+  const rate = values.rate === undefined ? undefined : whole('--rate', values.rate, 1, 1_000_000);
+  if (values.latency && rate === undefined && warmup === 0)
+    throw new UsageError('--latency: needs --rate, or a --warmup that tells what the slowest can do');
   return {
     subjects: chooseSubjects(values.subjects),
-    drivers: driver === 'both' ? ['autocannon', 'wrk'] : [driver as 'autocannon' | 'wrk'],
+    drivers: values.latency
+      ? 'paced'
+      : driver === 'both'
+        ? ['autocannon', 'wrk']
+        : [driver as 'autocannon' | 'wrk'],
     scenarios: chooseScenarios(values.scenario),
     sizes: values.sizes.split(',').map((size) => whole('--sizes', size, 1, LARGEST_BODY)),
-    rounds: whole('--rounds', values.rounds, 1, 1000),
+    rounds: whole('--rounds', values.rounds ?? (standard ? '5' : '3'), 1, 1000),
     seconds: whole('--seconds', values.seconds, 1, 3600),
-    warmup: whole('--warmup', values.warmup, 0, 3600),
-    connections: whole('--connections', values.connections, 1, 4000),
+    warmup,
+    connections: values.connections.split(',').map((count) => whole('--connections', count, 1, 4000)),
     accessLog: values['access-log'],
     plain: values.plain,
     pin: values.pin,
-    lane: values.lane,
-    latency: values.latency,
-    rate: values.rate === undefined ? undefined : whole('--rate', values.rate, 1, 1_000_000),
-    write: values.write,
+    rate,
+    parts: standard ? chooseParts(values.part) : undefined,
+    write,
     json: values.json,
   };
 }
@@ -90,14 +100,15 @@ function parse(args: readonly string[]) {
         driver: { type: 'string' },
         scenario: { type: 'string', default: 'get' },
         sizes: { type: 'string', default: '1024' },
-        rounds: { type: 'string', default: '3' },
+        rounds: { type: 'string' },
         seconds: { type: 'string', default: '5' },
         warmup: { type: 'string', default: '2' },
         connections: { type: 'string', default: '64' },
         'access-log': { type: 'boolean', default: false },
         plain: { type: 'boolean', default: false },
         pin: { type: 'boolean', default: true },
-        lane: { type: 'string' },
+        standard: { type: 'boolean', default: false },
+        part: { type: 'string' },
         latency: { type: 'boolean', default: false },
         rate: { type: 'string' },
         write: { type: 'boolean', default: false },
@@ -108,6 +119,14 @@ function parse(args: readonly string[]) {
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
+}
+
+function chooseParts(names: string | undefined): readonly Part[] {
+  if (names === undefined) return PARTS;
+  return names.split(',').map((name) => {
+    if (!PARTS.includes(name as Part)) throw new UsageError(`--part ${name}: use ${PARTS.join(', ')}`);
+    return name as Part;
+  });
 }
 
 function chooseSubjects(names: string | undefined): Subject[] {

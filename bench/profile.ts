@@ -2,7 +2,7 @@
  * Where the time of a proxy goes: runs one subject on Node under load with `--cpu-prof` and prints the functions with
  * most self time, and the sum by file. Samples outside the load are left out.
  *
- *   node bench/profile.ts [--seconds 5] [--lane full] [--scenario get] [--size 1024] [--top 40] [--keep FILE]
+ *   node bench/profile.ts [--seconds 5] [--subject pointsman-full] [--scenario get] [--size 1024] [--top 40] [--keep FILE]
  */
 
 import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -14,7 +14,6 @@ import { cpuBetween, readCpu } from './cpu.ts';
 import { driveAutocannon } from './drivers/autocannon.ts';
 import { driveWrk } from './drivers/wrk.ts';
 import { isInstalled, placement } from './launch.ts';
-import { laneProblem } from './subjects/pointsman.ts';
 import { subjectNamed } from './subjects/registry.ts';
 import { startUpstreams } from './upstreams.ts';
 import { requestsOf, SCENARIOS, type Scenario } from './workload.ts';
@@ -33,8 +32,7 @@ interface CpuProfile {
 
 const USAGE = `usage: node bench/profile.ts [options]
   --seconds N       of load (5)
-  --lane NAME       force a lane: full, and what else this version knows
-  --subject NAME    pointsman (default), http-proxy-3 or httpxy
+  --subject NAME    pointsman (default), pointsman-pipelining, pointsman-full, http-proxy-3 or httpxy
   --scenario NAME   ${SCENARIOS.join(', ')} (get)
   --size BYTES      of bodies (1024)
   --connections N   (64)
@@ -45,7 +43,6 @@ const USAGE = `usage: node bench/profile.ts [options]
 const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '5' },
-    lane: { type: 'string' },
     subject: { type: 'string', default: 'pointsman' },
     scenario: { type: 'string', default: 'get' },
     size: { type: 'string', default: '1024' },
@@ -61,7 +58,7 @@ if (values.help || subject === undefined || !SCENARIOS.includes(values.scenario 
   console.error(USAGE);
   process.exit(values.help ? 0 : 2);
 }
-const unavailable = subject.unavailable() ?? laneProblem(values.lane);
+const unavailable = subject.unavailable();
 if (unavailable !== undefined) {
   console.error(`cannot profile ${subject.name}: ${unavailable}`);
   process.exit(2);
@@ -80,7 +77,6 @@ try {
     placement: cores,
     folder,
     nodeArgs: ['--cpu-prof', '--cpu-prof-dir', folder, '--cpu-prof-interval', '200'],
-    ...(values.lane === undefined ? {} : { lane: values.lane }),
   });
   if (running.process === undefined) throw new Error(`${subject.name} has no process to profile`);
   const load = {

@@ -8,7 +8,6 @@
 import { parseArgs } from 'node:util';
 import { WAYS, type Way } from './reload/config-mount.ts';
 import { reloadUnderLoad, type Sampled } from './reload/run.ts';
-import { laneProblem } from './subjects/pointsman.ts';
 
 const USAGE = `usage: node bench/reload.ts [options]
   --seconds N           of load, at least (60)
@@ -19,7 +18,7 @@ const USAGE = `usage: node bench/reload.ts [options]
   --largest-post BYTES  (65536)
   --websockets N        kept open and in use (50)
   --workers N           of Pointsman (1)
-  --lane NAME           force a lane of Pointsman
+  --full-lane           without the fast lane
   --samples             print every sample of memory too`;
 
 const { values } = parseArgs({
@@ -32,7 +31,7 @@ const { values } = parseArgs({
     'largest-post': { type: 'string', default: '65536' },
     websockets: { type: 'string', default: '50' },
     workers: { type: 'string', default: '1' },
-    lane: { type: 'string' },
+    'full-lane': { type: 'boolean', default: false },
     samples: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -55,16 +54,10 @@ if (
   process.exit(values.help ? 0 : 2);
 }
 
-const problem = laneProblem(values.lane);
-if (problem !== undefined) {
-  console.error(`--lane: ${problem}`);
-  process.exit(2);
-}
-
 const result = await reloadUnderLoad({
   ...numbers,
   way: values.way as Way,
-  ...(values.lane === undefined ? {} : { lane: values.lane }),
+  fastLane: !values['full-lane'],
 });
 const withoutSamples = { rss: thirdsOf(result.rss), openFiles: thirdsOf(result.openFiles) };
 console.log(JSON.stringify(values.samples ? result : { ...result, ...withoutSamples }));

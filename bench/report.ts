@@ -18,6 +18,7 @@ export interface Section {
   /** Bytes. */
   readonly size: number;
   readonly connections: number;
+  readonly accessLog: boolean;
   /** Requests a second, in latency mode. */
   readonly rate?: number;
   readonly series: readonly Series[];
@@ -35,11 +36,34 @@ export interface Summary {
   readonly problems: readonly string[];
 }
 
+export interface ComparedSummary extends Summary {
+  /**
+   * CPU per request, as a multiple of HAProxy's: the median over the rounds of the ratio within each round, so that a
+   * machine that is slower for a while counts for both.
+   */
+  readonly cpuRatio: number | undefined;
+}
+
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   if (sorted.length === 0) return Number.NaN;
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+export function summariesOf(section: Section): ComparedSummary[] {
+  const reference = section.series.find(({ subject }) => subject === 'haproxy');
+  return section.series.map((series) => {
+    const ratios = series.rounds.flatMap((round, index) => {
+      const [own, others] = [cpuPerRequest(round), cpuPerRequest(reference?.rounds[index])];
+      return own === undefined || others === undefined ? [] : [own / others];
+    });
+    return { ...summarize(series), cpuRatio: ratios.length === 0 ? undefined : median(ratios) };
+  });
+}
+
+function cpuPerRequest(round: Round | undefined): number | undefined {
+  return round?.cpu === undefined ? undefined : round.cpu.totalUs / round.result.requests;
 }
 
 export function summarize(series: Series): Summary {
@@ -94,10 +118,11 @@ export interface Table {
 const DISTURBED = 0.05;
 
 export function tableOf(section: Section): Table {
-  const summaries = section.series.map(summarize);
+  const summaries = summariesOf(section);
   const reference = summaries.find(({ subject }) => subject === 'haproxy');
   const base = summaries.find(({ subject }) => subject === 'direct');
   const paced = section.rate !== undefined;
+  const haproxyAdds = reference === undefined ? undefined : addedTo(reference, base);
   const rows = summaries.map((summary): Cells => {
     const { latency, cpu } = summary;
     if (Number.isNaN(summary.requestsPerSecond)) return [summary.subject, 'FAILED'];
@@ -106,10 +131,10 @@ export function tableOf(section: Section): Table {
       String(Math.round(summary.requestsPerSecond)),
       ratio(paced ? undefined : summary.requestsPerSecond, reference?.requestsPerSecond),
       ...[latency.p50, latency.p90, latency.p99, latency.p999, latency.max].map((value) => value.toFixed(2)),
-      ...(paced ? added(summary, base) : []),
+      ...(paced ? added(addedTo(summary, base), haproxyAdds) : []),
       cpu === undefined ? '–' : cpu.total.toFixed(1),
       cpu === undefined ? '–' : `${cpu.user.toFixed(1)} + ${cpu.system.toFixed(1)}`,
-      ratio(cpu?.total, reference?.cpu?.total),
+      summary.cpuRatio === undefined ? '–' : summary.cpuRatio.toFixed(2),
       summary.busy === undefined ? '–' : percent(summary.busy),
       summary.peakRss === undefined ? '–' : String(Math.round(summary.peakRss / 1024 ** 2)),
     ];
@@ -119,7 +144,7 @@ export function tableOf(section: Section): Table {
     'requests/s',
     '× HAProxy',
     ...['p50', 'p90', 'p99', 'p99.9', 'max'].map((name) => `${name} ms`),
-    ...(paced ? ['added p50', 'added p99'] : []),
+    ...(paced ? ['added p50, p99, p99.9 ms', 'added × HAProxy'] : []),
     'CPU µs/request',
     'user + system',
     'CPU × HAProxy',
@@ -135,19 +160,27 @@ export function tableOf(section: Section): Table {
       : []),
   ]);
   const rate = paced ? `, ${section.rate} requests/s` : '';
+  const log = section.accessLog ? ', access log' : '';
   return {
-    title: `${section.scenario}, ${section.size} bytes, ${section.connections} connections, ${section.driver}${rate}`,
+    title: `${section.scenario}, ${section.size} bytes, ${section.connections} connections, ${section.driver}${rate}${log}`,
     head,
     rows: rows.map((row) => [...row, ...Array<string>(head.length - row.length).fill('')]),
     notes,
   };
 }
 
-function added(summary: Summary, base: Summary | undefined): string[] {
-  if (base === undefined || summary === base) return ['–', '–'];
-  return [summary.latency.p50 - base.latency.p50, summary.latency.p99 - base.latency.p99].map((ms) =>
-    ms.toFixed(2),
-  );
+/** Milliseconds more than without a proxy: p50, p99, p99.9. */
+function addedTo({ latency, subject }: Summary, base: Summary | undefined): number[] | undefined {
+  if (base === undefined || subject === base.subject) return undefined;
+  return (['p50', 'p99', 'p999'] as const).map((at) => latency[at] - base.latency[at]);
+}
+
+function added(own: number[] | undefined, haproxy: number[] | undefined): string[] {
+  if (own === undefined) return ['–', '–'];
+  return [
+    own.map((ms) => ms.toFixed(2)).join(', '),
+    haproxy === undefined ? '–' : own.map((ms, index) => (ms / haproxy[index]!).toFixed(2)).join(', '),
+  ];
 }
 
 function ratio(value: number | undefined, reference: number | undefined): string {

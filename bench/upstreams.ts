@@ -24,7 +24,7 @@ export interface UpstreamOptions {
 }
 
 /** HAProxy answers out of one buffer and must hold a whole request body in one. */
-export const LARGEST_BODY = 512 * 1024;
+export const LARGEST_BODY = 1024 * 1024;
 
 export async function startUpstreams(options: UpstreamOptions): Promise<Upstreams> {
   const free = await freePorts(TRACKS.length);

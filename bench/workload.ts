@@ -19,7 +19,7 @@ export const TABLE: readonly Row[] = [
   { group: undefined, split: { paid: 5, production: 95 } },
 ];
 
-export const SCENARIOS = ['get', 'post', 'pinned'] as const;
+export const SCENARIOS = ['get', 'post', 'pinned', 'connect'] as const;
 export type Scenario = (typeof SCENARIOS)[number];
 
 export interface Request {
@@ -44,7 +44,7 @@ const PINNED_USERS = 200;
 
 /**
  * The requests of a scenario, sent in turn. `get` and `post` go round all groups; `pinned` sends the two groups that
- * have a canary, each request with one of 200 user ids.
+ * have a canary, each request with one of 200 user ids; `connect` is `get` with a new connection for every request.
  *
  * @param size bytes: of the response body, and with `post` of the request body too
  */
@@ -53,10 +53,11 @@ export function requestsOf(scenario: Scenario, size: number): Request[] {
   const path = '/accounts/42?fields=name,plan';
   const bodySize = scenario === 'post' ? size : 0;
   const contentHeaders = bodySize > 0 ? { 'Content-Type': 'application/octet-stream' } : {};
+  const closing = scenario === 'connect' ? { Connection: 'close' } : {};
   const request = (headers: Record<string, string>): Request => ({
     method,
     path,
-    headers: { ...CLIENT_HEADERS, ...contentHeaders, ...headers },
+    headers: { ...CLIENT_HEADERS, ...contentHeaders, ...closing, ...headers },
     bodySize,
   });
   if (scenario === 'pinned') {

@@ -2,19 +2,13 @@
 
 import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { bodyOf } from '../workload.ts';
 import type { LoadResult } from './driver.ts';
 import { latencyHistogram, latencyOf, record } from './histogram.ts';
 import type { PacedLoad } from './paced.ts';
+import { wireOf } from './wire.ts';
 
 const load = JSON.parse(await text(process.stdin)) as PacedLoad;
-const wire = load.requests.map((request) => {
-  const fields = { Host: `127.0.0.1:${load.port}`, ...request.headers };
-  const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
-  const length = request.bodySize > 0 ? `Content-Length: ${request.bodySize}\r\n` : '';
-  const head = `${request.method} ${request.path} HTTP/1.1\r\n${lines.join('')}${length}\r\n`;
-  return Buffer.from(head + bodyOf(request.bodySize), 'latin1');
-});
+const wire = load.requests.map((request) => wireOf(request, load.port));
 
 const histogram = latencyHistogram();
 const idle: Connection[] = [];

@@ -28,7 +28,7 @@ export interface ReloadOptions {
   readonly largestPost: number;
   readonly way: Way;
   readonly workers: number;
-  readonly lane?: string;
+  readonly fastLane: boolean;
 }
 
 /** Sampled over the run: medians of its first, middle and last third, and the samples. */
@@ -95,7 +95,7 @@ export async function reloadUnderLoad(options: ReloadOptions): Promise<ReloadRes
     let proxy: Launched | undefined;
     const mount = mountConfig(join(folder, 'config'), options.way, () => proxy?.signal('SIGHUP'));
     const textAt = (index: number) => {
-      const { config } = versionAt(index, ports, options.lane);
+      const { config } = versionAt(index, ports, options.fastLane);
       return JSON.stringify({ ...config, workers: options.workers });
     };
     mount.write(textAt(0));
@@ -169,7 +169,7 @@ async function underLoad(options: ReloadOptions, scene: Scene): Promise<ReloadRe
       }
       const from = performance.now();
       scene.write(scene.textAt(index));
-      const wanted = versionAt(index, scene.ports, options.lane).probeTrack;
+      const wanted = versionAt(index, scene.ports, options.fastLane).probeTrack;
       await waitFor(
         `reload ${index} to come into force`,
         async () => ((await probe(agent, traffic)) === wanted ? true : undefined),

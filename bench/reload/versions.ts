@@ -16,15 +16,12 @@ export interface Version {
 export function versionAt(
   index: number,
   upstreamPorts: Readonly<Record<Track, number>>,
-  lane: string | undefined,
+  fastLane: boolean,
 ): Version {
-  const base = pointsmanConfig({
-    upstreamPorts,
-    pinned: false,
-    accessLog: false,
-    plain: false,
-    ...(lane === undefined ? {} : { lane }),
-  });
+  const base = pointsmanConfig(
+    { upstreamPorts, pinned: false, accessLog: false, plain: false },
+    { fastLane },
+  );
   const canary = index % 51;
   const probeTrack: Track = index % 2 === 0 ? 'internal' : 'paid';
   const withExtra = index % 3 === 0;

@@ -4,10 +4,19 @@ import { direct } from './direct.ts';
 import { haproxy } from './haproxy.ts';
 import { nginx } from './nginx.ts';
 import { httpProxy3, httpxy } from './node-proxy.ts';
-import { pointsman } from './pointsman.ts';
+import { pointsman, pointsmanFull, pointsmanPipelining } from './pointsman.ts';
 import type { Subject } from './subject.ts';
 
-export const SUBJECTS: readonly Subject[] = [pointsman, haproxy, nginx, httpxy, httpProxy3, direct];
+export const SUBJECTS: readonly Subject[] = [
+  pointsman,
+  pointsmanPipelining,
+  pointsmanFull,
+  haproxy,
+  nginx,
+  httpxy,
+  httpProxy3,
+  direct,
+];
 
 export function subjectNamed(name: string): Subject | undefined {
   return SUBJECTS.find((subject) => subject.name === name);

@@ -16,8 +16,6 @@ export interface SubjectOptions {
   readonly folder: string;
   /** Of the Node binary, for those subjects that run on it. */
   readonly nodeArgs?: readonly string[];
-  /** Pointsman's way of forwarding; see `lanes` in pointsman.ts. */
-  readonly lane?: string;
 }
 
 export interface RunningSubject {

@@ -8,9 +8,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { median, type Section, type Summary } from '../../bench/report.ts';
+import type { Round } from '../../bench/measure.ts';
+import { picture } from '../../bench/picture.ts';
+import { measuredText, withMeasured } from '../../bench/readme.ts';
+import { median, type Section, type Summary, summariesOf } from '../../bench/report.ts';
+import { readResults } from '../../bench/results.ts';
+import { PARTS } from '../../bench/standard.ts';
 import { verify } from '../../bench/verify.ts';
 import { bodyOf } from '../../bench/workload.ts';
+
+const NO_LATENCY = { p50: 0, p90: 0, p99: 0, p999: 0, max: 0 };
 
 const MAIN = fileURLToPath(new URL('../../bench/main.ts', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'pointsman-bench-test-'));
@@ -20,10 +27,11 @@ function bench(...args: string[]) {
   return spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8', timeout: 100_000 });
 }
 
-test('one round through Pointsman and directly gives a complete report and exit code 0', () => {
+test('one round through both lanes and directly gives a complete report and exit code 0', () => {
   const file = join(folder, 'report.json');
   const args = ['--rounds', '1', '--seconds', '1', '--warmup', '1', '--connections', '8', '--sizes', '100'];
-  const run = bench('--subjects', 'pointsman,direct', '--driver', 'autocannon', ...args, '--json', file);
+  const subjects = 'pointsman,pointsman-full,direct';
+  const run = bench('--subjects', subjects, '--driver', 'autocannon', ...args, '--json', file);
   assert.equal(run.status, 0, run.stdout + run.stderr);
   assert.match(run.stdout, /^pointsman +\d+ /m);
   const report = JSON.parse(readFileSync(file, 'utf8')) as {
@@ -32,8 +40,8 @@ test('one round through Pointsman and directly gives a complete report and exit 
   };
   assert.equal(report.machine.versions['node'], process.versions.node);
   assert.equal(report.sections.length, 1);
-  const [pointsman, direct] = report.sections[0]!.summary;
-  for (const summary of [pointsman!, direct!]) {
+  const [pointsman, full, direct] = report.sections[0]!.summary;
+  for (const summary of [pointsman!, full!, direct!]) {
     const { p50, p90, p99, p999, max } = summary.latency;
     assert.ok(summary.requestsPerSecond > 10, `${summary.subject}: ${summary.requestsPerSecond} requests/s`);
     assert.ok(p50 > 0 && p50 <= p90 && p90 <= p99 && p99 <= p999 && p999 <= max * 1.01);
@@ -52,8 +60,10 @@ test('wrong options are refused with exit code 2 and one line that says which', 
   const cases: [string[], RegExp][] = [
     [['--subjects', 'squid'], /^--subjects: there is no "squid"$/m],
     [['--rounds', '0'], /^--rounds 0: must be a whole number from 1 to 1000$/m],
-    [['--scenario', 'put'], /^--scenario put: use get, post, pinned or all$/m],
+    [['--scenario', 'put'], /^--scenario put: use get, post, pinned, connect or all$/m],
     [['--no-such'], /--no-such/],
+    [['--write'], /^--write: only what --standard measures goes into bench\/README.md$/m],
+    [['--standard', '--part', 'all'], /^--part all: use cpu, /m],
   ];
   for (const [args, message] of cases) {
     const run = bench(...args);
@@ -84,6 +94,42 @@ test('a proxy that routes wrongly, alters a body or answers errors is found out 
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
   }
+});
+
+test('the README and the picture are made from the same results, which hold what was measured', () => {
+  const results = readResults();
+  const readme = readFileSync(new URL('../../bench/README.md', import.meta.url), 'utf8');
+  assert.equal(withMeasured(readme, measuredText(results)), readme);
+  const svg = readFileSync(new URL('../../bench/comparison.svg', import.meta.url), 'utf8');
+  assert.equal(picture(results), svg);
+  assert.deepEqual(Object.keys(results).sort(), [...PARTS].sort());
+});
+
+test('a ratio to HAProxy is the median of those within each round, so that a slow while counts for both', () => {
+  const round = (totalUs: number): Round => ({
+    result: { requests: 1, seconds: 1, bytes: 1, latency: NO_LATENCY, errors: 0, non2xx: 0 },
+    cpu: { totalUs, userUs: totalUs, systemUs: 0 },
+    busy: 1,
+    disturbed: 0,
+    peakRss: 1,
+    problems: [],
+  });
+  const series = [
+    { subject: 'pointsman', rounds: [12, 36, 11].map(round) },
+    { subject: 'haproxy', rounds: [10, 30, 10].map(round) },
+  ];
+  const section = {
+    driver: 'wrk',
+    scenario: 'get',
+    size: 1,
+    connections: 1,
+    accessLog: false,
+    series,
+  } as const;
+  assert.deepEqual(
+    summariesOf(section).map(({ cpuRatio }) => cpuRatio),
+    [1.2, 1],
+  );
 });
 
 test('the median is the middle value, or the mean of the two in the middle', () => {
