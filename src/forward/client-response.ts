@@ -3,6 +3,7 @@
  * that lets the client read it.
  */
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
+import { endAndLinger } from './end-connection.ts';
 import { FAILURES, type FailureReason, failureAnswer, REASON_FIELD } from './reasons.ts';
 import type { RequestHead } from './request-head.ts';
 import type { ResponseHead } from './response-head.ts';
@@ -35,6 +36,7 @@ export class ClientResponse {
   #pending: PendingHead | undefined = undefined;
   /** The rest of an unread request body can be read and thrown away. */
   #discards = true;
+  #endsConnection = false;
   /** Bytes of bodies written. */
   bytesOut = 0;
 
@@ -192,10 +194,18 @@ export class ClientResponse {
     this.#discards = false;
   }
 
-  /** Ends the connection as soon as what was answered is out. */
+  /**
+   * Ends the connection when this response is out. What still comes is read for a moment: closing with bytes unread
+   * would reset the connection, and the client might never see the answer.
+   */
   endConnection(): void {
+    if (this.#endsConnection) return;
+    this.#endsConnection = true;
     const { socket } = this.#req;
-    if (this.#res.writableEnded) socket.destroySoon();
+    // Node calls this when a response is out that says `Connection: close`.
+    socket.destroySoon = () => endAndLinger(socket);
+    if (!this.#res.headersSent) this.#res.shouldKeepAlive = false;
+    else if (this.#res.writableFinished) socket.destroySoon();
     else this.#res.once('finish', () => socket.destroySoon());
   }
 

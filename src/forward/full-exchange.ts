@@ -303,10 +303,8 @@ export class FullExchange extends Exchange implements Dispatcher.DispatchHandler
       this.fail('bad_request');
     } else if (this.phase === 'lingering') {
       client.stopLingering();
-    } else if (client.begun) {
-      client.endConnection();
     } else {
-      client.closeAfter();
+      client.endConnection();
     }
   }
 }

@@ -1,14 +1,12 @@
 /** The answer to bytes that are no request, on a bare socket; the connection ends with it. */
 import type { Socket } from 'node:net';
 import { startRecord } from './access-record.ts';
+import { endAndLinger } from './end-connection.ts';
 import type { Forwarder } from './forwarder.ts';
 import { peerOf } from './peer.ts';
 import { rawAnswer } from './raw-answer.ts';
 import { FAILURES, type FailureReason } from './reasons.ts';
 import { newRequestId } from './request-id.ts';
-
-/** How long the bytes of a refused connection are read before it ends, so that the client can read the answer. */
-const LINGER_MS = 500;
 
 export function refuseConnection(
   forwarder: Forwarder,
@@ -33,9 +31,5 @@ export function refuseConnection(
   record.reason = reason;
   record.requestId = requestId;
   accessLog.write(record);
-  socket.on('error', () => {});
-  socket.end(answer);
-  // Closing at once, with bytes unread, would reset the connection under the answer.
-  socket.resume();
-  setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  endAndLinger(socket, answer);
 }

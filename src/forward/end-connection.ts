@@ -1,0 +1,14 @@
+/** Ends a connection so that the client can read what it was sent, also while it sends itself. */
+import type { Socket } from 'node:net';
+
+/** How long bytes are read and thrown away. */
+const LINGER_MS = 500;
+
+/** @param last  written before the end */
+export function endAndLinger(socket: Socket, last?: Buffer): void {
+  socket.on('error', () => {});
+  socket.end(last);
+  // Closing at once, with bytes unread, would reset the connection under the answer.
+  socket.resume();
+  setTimeout(() => socket.destroy(), LINGER_MS).unref();
+}
