@@ -7,7 +7,8 @@ const LINGER_MS = 500;
 /** @param last  written before the end */
 export function endAndLinger(socket: Socket, last?: Buffer): void {
   socket.on('error', () => {});
-  socket.end(last);
+  if (last === undefined) socket.end();
+  else socket.end(last);
   // Closing at once, with bytes unread, would reset the connection under the answer.
   socket.resume();
   setTimeout(() => socket.destroy(), LINGER_MS).unref();

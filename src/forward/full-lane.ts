@@ -5,12 +5,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { Config, ListenAddress } from '../config/schema.ts';
+import type { Config } from '../config/schema.ts';
 import type { Forwarder } from './forwarder.ts';
 import { FullExchange } from './full-exchange.ts';
 import { idleSince, peerOf, rememberPeer } from './peer.ts';
 import type { FailureReason } from './reasons.ts';
 import { refuseConnection } from './refuse-connection.ts';
+import { listenOptions, type TrafficAddress } from './traffic-address.ts';
 import { Tunnels } from './tunnel.ts';
 
 export class FullLane {
@@ -69,10 +70,10 @@ export class FullLane {
     return this.#sockets.size;
   }
 
-  listen(address: ListenAddress): Promise<{ host: string; port: number }> {
+  listen(address: TrafficAddress): Promise<{ host: string; port: number }> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen({ host: address.host, port: address.port, backlog: 4096 }, () => {
+      this.#server.listen(listenOptions(address), () => {
         this.#server.removeListener('error', reject);
         this.#server.on('error', (error) =>
           this.#forwarder.edges.log.error({ err: error }, 'listener failed'),

@@ -6,6 +6,7 @@ import type { WorkerFacts } from '../admin/status.ts';
 import type { BackendEndpoints } from '../backends/endpoint.ts';
 import type { OutlierCause } from '../backends/outlier.ts';
 import type { Config, ListenAddress } from '../config/schema.ts';
+import type { TrafficAddress } from '../forward/traffic-address.ts';
 import type { EventLoopReading } from '../observe/event-loop.ts';
 import type { Logger } from '../observe/log.ts';
 import { type FailedRequest, latestFailures } from '../observe/recent-failures.ts';
@@ -53,7 +54,7 @@ export class ClusterGroup implements ForwardingGroup {
   #failures: readonly FailedRequest[] = [];
   #config: Config | undefined;
   #endpoints: readonly BackendEndpoints[] = [];
-  #listen: ListenAddress | undefined;
+  #listen: TrafficAddress | undefined;
   #ending = false;
   #onFirst:
     | { resolve(address: { host: string; port: number }): void; reject(error: Error): void }
@@ -89,7 +90,10 @@ export class ClusterGroup implements ForwardingGroup {
     this.#config = config;
     this.#endpoints = endpoints;
     // Workers share a port by its number: port 0 would be another one after all of them have died.
-    this.#listen = { host: listen.host, port: listen.port === 0 ? await freePort(listen.host) : listen.port };
+    const { host } = listen;
+    const port = listen.port === 0 ? await freePort(host) : listen.port;
+    // Elsewhere a shared port is not spread evenly, or there is none.
+    this.#listen = { host, port, reusePort: process.platform === 'linux' };
     const [first, ...others] = this.#slots;
     const address = await new Promise<{ host: string; port: number }>((resolve, reject) => {
       this.#onFirst = { resolve, reject };

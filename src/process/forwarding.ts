@@ -2,10 +2,11 @@
 import { performance } from 'node:perf_hooks';
 import type { BackendEndpoints } from '../backends/endpoint.ts';
 import { Exposure, type ExposureChange } from '../blast-radius/exposure.ts';
-import type { Config, ListenAddress } from '../config/schema.ts';
+import type { Config } from '../config/schema.ts';
 import { FastLane } from '../forward/fast/fast-lane.ts';
 import { Forwarder, type ForwarderEdges } from '../forward/forwarder.ts';
 import { FullLane } from '../forward/full-lane.ts';
+import type { TrafficAddress } from '../forward/traffic-address.ts';
 import { AccessLog } from '../observe/access-log.ts';
 import { EventLoopMetrics, EventLoopMonitor, type EventLoopReading } from '../observe/event-loop.ts';
 import { type Cell, Ledger } from '../observe/ledger.ts';
@@ -91,7 +92,7 @@ export class Forwarding {
   }
 
   /** Rejects with the error of `server.listen`. */
-  async listen(address: ListenAddress): Promise<{ host: string; port: number }> {
+  async listen(address: TrafficAddress): Promise<{ host: string; port: number }> {
     await Promise.all([this.#pinStores.settled(REDIS_SETTLE_MS), this.#openTracing()]);
     return await this.#lane.listen(address);
   }

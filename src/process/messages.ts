@@ -2,7 +2,8 @@
 import type { BackendEndpoints } from '../backends/endpoint.ts';
 import type { OutlierCause } from '../backends/outlier.ts';
 import type { ExposureChange } from '../blast-radius/exposure.ts';
-import type { Config, ListenAddress } from '../config/schema.ts';
+import type { Config } from '../config/schema.ts';
+import type { TrafficAddress } from '../forward/traffic-address.ts';
 import type { EventLoopReading } from '../observe/event-loop.ts';
 import type { FailedRequest } from '../observe/recent-failures.ts';
 import type { LedgerTotals } from '../observe/totals.ts';
@@ -13,7 +14,7 @@ export type ToWorker =
       readonly type: 'start';
       readonly config: Config;
       readonly endpoints: readonly BackendEndpoints[];
-      readonly listen: ListenAddress;
+      readonly listen: TrafficAddress;
     }
   /** Both at once: a backend that is new in the table has its endpoints from the first request on. */
   | {

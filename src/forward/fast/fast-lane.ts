@@ -3,12 +3,13 @@
  * a connection to the full lane, at a request boundary and with its bytes unread, when it brings anything else.
  */
 import { type AddressInfo, createServer, type Server, Socket } from 'node:net';
-import type { Config, ListenAddress } from '../../config/schema.ts';
+import type { Config } from '../../config/schema.ts';
 import type { Forwarder } from '../forwarder.ts';
 import type { FullLane } from '../full-lane.ts';
 import { idleSince, peerOf, rememberPeer } from '../peer.ts';
 import type { FailureReason } from '../reasons.ts';
 import { refuseConnection } from '../refuse-connection.ts';
+import { listenOptions, type TrafficAddress } from '../traffic-address.ts';
 import { ClientConnection, type ConnectionEdges } from './client-connection.ts';
 import { LargeBuffers } from './read-buffers.ts';
 
@@ -61,10 +62,10 @@ export class FastLane {
     return this.#fullLane.tunnels;
   }
 
-  listen(address: ListenAddress): Promise<{ host: string; port: number }> {
+  listen(address: TrafficAddress): Promise<{ host: string; port: number }> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen({ host: address.host, port: address.port, backlog: 4096 }, () => {
+      this.#server.listen(listenOptions(address), () => {
         this.#server.removeListener('error', reject);
         this.#server.on('error', (error) =>
           this.#forwarder.edges.log.error({ err: error }, 'listener failed'),
