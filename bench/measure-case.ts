@@ -24,6 +24,8 @@ export interface Case {
   readonly subjects: readonly Subject[];
   /** Throughput, once by each; or latency at a fixed rate. */
   readonly drivers: readonly ('autocannon' | 'wrk')[] | 'paced';
+  /** Requests a second of `paced`. Default: that of the pace. */
+  readonly rate?: number;
 }
 
 export interface Pace {
@@ -97,7 +99,7 @@ async function measureStarted(started: readonly Started[], scene: Scene): Promis
   }
   const common = { scenario, size, connections, accessLog };
   if (drivers === 'paced') {
-    const rate = pace.rate ?? Math.floor(Math.min(...rates) / 2);
+    const rate = scene.case.rate ?? pace.rate ?? Math.floor(Math.min(...rates) / 2);
     const series = await measureSeries(started, scene, (running) =>
       drivePaced({ ...load(running, pace.seconds), rate }, cores.load),
     );
