@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import { trimBlanks } from '../routing/field-values.ts';
 import { readGroup } from '../routing/group.ts';
 import type { RequestDescription } from './access-record.ts';
+import { isHostValid } from './host-field.ts';
 import { clientAddress, withoutPort } from './message-fields.ts';
 import type { Peer } from './peer.ts';
 import type { ForwardPolicy } from './policy.ts';
@@ -32,6 +33,8 @@ export function isRequestId(value: string): boolean {
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 
 const NO_HEADERS: readonly string[] = [];
+
+const MAX_CONTENT_LENGTH = 999_999_999_999_999;
 
 export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, peer: Peer): RequestHead {
   const raw = req.rawHeaders;
@@ -69,14 +72,23 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
       case 'upgrade':
         continue;
       case 'host':
-        if (host !== undefined && host !== value) {
+        // RFC 9112, 3.2: refused even when they are equal.
+        if (host !== undefined) {
           refusal = 'host_mismatch';
           detail = 'It has two Host fields.';
+        } else if (!isHostValid(value)) {
+          refusal = 'bad_request';
+          detail = 'The Host field is not a host with an optional port.';
         }
         host = value;
         continue;
       case 'contentLength':
         contentLength = Number(value);
+        // As the fast lane: a double holds this exactly, and others a few more digits not.
+        if (contentLength > MAX_CONTENT_LENGTH) {
+          refusal = 'body_too_large';
+          detail = 'No more than 15 digits of Content-Length are understood.';
+        }
         break;
       case 'transferEncoding':
         transferEncoding = transferEncoding === undefined ? value : `${transferEncoding}, ${value}`;

@@ -62,6 +62,7 @@ const field = mostly(
     'Transfer-Encoding: chunked, identity',
     'Transfer-Encoding: xchunked',
     'Transfer-Encoding: \x0bchunked',
+    'Transfer-Encoding: chunked\t',
     'Transfer-Encoding : chunked',
     'Transfer-Encoding',
     ' folded',
@@ -86,7 +87,27 @@ const content = fc.oneof(
   ),
 );
 
-const extension = mostly(['', '', ''], [';a', ';a=b', ' ;a="b;c"', ' ', '\t', ';\r', ';\n', ';\0', ';\xff']);
+const extension = mostly(
+  ['', '', ''],
+  [
+    ';a',
+    ';a=b',
+    ';a="b;c"',
+    ';a="b\\""',
+    ' ;a="b;c"',
+    '; a',
+    ';=b',
+    ';a=',
+    ';a="b',
+    ';a="b"c',
+    ' ',
+    '\t',
+    ';\r',
+    ';\n',
+    ';\0',
+    ';\xff',
+  ],
+);
 const size = (length: number): Text =>
   mostly(
     [length.toString(16), length.toString(16).toUpperCase(), `0${length.toString(16)}`],
@@ -166,7 +187,10 @@ const requestLine = fc
 
 const statusLine = fc
   .tuple(
-    mostly(['HTTP/1.1', 'HTTP/1.1', 'HTTP/1.0'], ['HTTP/1.2', 'http/1.1', 'HTTP/2', 'ICY']),
+    mostly(
+      ['HTTP/1.1', 'HTTP/1.1', 'HTTP/1.0'],
+      ['HTTP/1.2', 'http/1.1', 'HTTP/2', 'HTTP/2.0', 'HTTP/0.9', 'ICY'],
+    ),
     mostly(
       ['200', '200', '404', '503', '100', '103', '204', '304', '299'],
       ['101', '099', '20', '2000', '+20', '2 0', ''],

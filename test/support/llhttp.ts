@@ -11,7 +11,6 @@ interface Parser {
   initialize(type: number, resource: object, maxHeaderSize: number, lenient: number): void;
   execute(bytes: Uint8Array): number | (Error & { code: string });
   finish(): number | undefined | (Error & { code: string });
-  free(): void;
 }
 
 interface Common {
@@ -64,11 +63,13 @@ export function readResponses(packets: readonly Uint8Array[], isHead: boolean): 
   return read(HTTPParser.RESPONSE, packets, isHead);
 }
 
+/** One for all: each has kilobytes that are not on the heap, and a garbage collector in no hurry to give them back. */
+const parser = new HTTPParser();
+
 function read(type: number, packets: readonly Uint8Array[], isHead: boolean | undefined): Reading {
   const messages: Message[] = [];
   let more: string[] = [];
   let target = '';
-  const parser = new HTTPParser();
   parser.initialize(type, {}, 1024 ** 2, HTTPParser.kLenientNone);
   // Beyond some 32 fields the parser tells them in portions.
   parser[HTTPParser.kOnHeaders] = ((fields: string[], url: string) => {
@@ -124,6 +125,5 @@ function read(type: number, packets: readonly Uint8Array[], isHead: boolean | un
     const result = parser.finish();
     if (typeof result === 'object') fault = result.code;
   }
-  parser.free();
   return { messages, fault };
 }

@@ -13,7 +13,7 @@ export const TOKEN = 1;
 export const VALUE = 2;
 /** What a request target is made of (RFC 9112, 3.2); a fragment has no place in it. */
 export const TARGET = 4;
-/** Names and IPv4 addresses with a port. Whatever else Host may hold is for the full lane to judge. */
+/** Names and IPv4 addresses. Whatever else Host may hold in front of a port is for the full lane to judge. */
 export const HOST = 8;
 export const DIGIT = 16;
 export const HEX = 32;
@@ -30,7 +30,7 @@ for (let octet = 0; octet < 256; octet++) {
   if (isAlphanumeric || TOKEN_MARKS.includes(character)) bits |= TOKEN;
   if (octet === HT || (octet >= SP && octet !== 0x7f)) bits |= VALUE;
   if (octet > SP && octet < 0x7f && character !== '#') bits |= TARGET;
-  if (isAlphanumeric || '.-_:'.includes(character)) bits |= HOST;
+  if (isAlphanumeric || '.-_'.includes(character)) bits |= HOST;
   if (isDigit) bits |= DIGIT;
   if (isDigit || /^[A-Fa-f]$/.test(character)) bits |= HEX;
   CLASS[octet] = bits;

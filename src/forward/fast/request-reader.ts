@@ -53,6 +53,8 @@ const METHODS = ['GET', 'POST', 'PUT', 'HEAD', 'PATCH', 'DELETE', 'OPTIONS'] as 
 
 const VERSION = 'HTTP/1.1\r\n';
 
+const MAX_PORT = 65_535;
+
 /** What is passed on of the head that is being read, as pairs of offsets. Used within one call only. */
 const passed: number[] = [];
 
@@ -190,7 +192,15 @@ export function readRequest(
         continue;
       case 'host':
         if (hostStart !== -1 || end === start) return FOREIGN;
-        for (let j = start; j < end; j++) if ((CLASS[bytes[j]!]! & HOST) === 0) return FOREIGN;
+        for (let j = start; j < end; j++) {
+          const octet = bytes[j]!;
+          if (octet === COLON && j > start) {
+            const port = decimalAt(bytes, j + 1, end);
+            if (port === -1 || port > MAX_PORT) return FOREIGN;
+            break;
+          }
+          if ((CLASS[octet]! & HOST) === 0) return FOREIGN;
+        }
         hostStart = start;
         hostEnd = end;
         continue;
@@ -200,7 +210,8 @@ export function readRequest(
         hasLength = true;
         continue;
       case 'transferEncoding':
-        if (isChunked || !isWord(bytes, start, end, 'chunked')) return FOREIGN;
+        // Passed on as it stands: with a blank behind it, readers differ on whether it says chunked.
+        if (isChunked || end !== i - 2 || !isWord(bytes, start, end, 'chunked')) return FOREIGN;
         isChunked = true;
         continue;
       case 'group':

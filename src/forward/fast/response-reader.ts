@@ -126,6 +126,8 @@ export function readResponse(
         break;
       case 'transferEncoding':
         if (isChunked || minor === 0 || !isWord(bytes, start, end, 'chunked')) return MALFORMED;
+        // Passed on as it stands: with a tab behind it, readers differ on whether it says chunked.
+        for (let j = end; j < i - 2; j++) if (bytes[j] === HT) return MALFORMED;
         isChunked = true;
         if (!isBodiless) continue;
         break;

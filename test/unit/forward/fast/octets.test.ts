@@ -22,7 +22,7 @@ describe('octets', () => {
       [TOKEN, /[!#$%&'*+\-.^_`|~0-9A-Za-z]/],
       [VALUE, /[\t\x20-\x7e\x80-\xff]/],
       [TARGET, /[\x21\x22\x24-\x7e]/],
-      [HOST, /[A-Za-z0-9._:-]/],
+      [HOST, /[A-Za-z0-9._-]/],
       [DIGIT, /[0-9]/],
       [HEX, /[0-9A-Fa-f]/],
     ];
