@@ -13,7 +13,7 @@ const GAP = 4;
 const GROUP_GAP = 34;
 const TOP = 56;
 /** Multiples of HAProxy's that the picture is wide; what is longer is cut off and says so. */
-const LARGEST = 4;
+const LARGEST = 5.5;
 
 /** Drawn from top to bottom; what is ours stands out. */
 const COLOURS: Readonly<Record<string, string>> = {
