@@ -56,6 +56,10 @@ export class ClientResponse {
     return this.#res.headersSent ? this.#res.statusCode : 0;
   }
 
+  get closes(): boolean {
+    return !this.#res.shouldKeepAlive;
+  }
+
   get finished(): boolean {
     return this.#res.writableFinished;
   }
@@ -74,11 +78,15 @@ export class ClientResponse {
   flush(): void {
     if (this.#pending === undefined) return;
     this.#writeHead(this.#pending);
-    this.#res.flushHeaders();
+    // Octets above ASCII leave as they are: `flushHeaders` would make UTF-8 of them. It is for those without a body.
+    if (this.#mayHaveBody()) this.#res.write('', 'latin1');
+    else this.#res.flushHeaders();
   }
 
   /** An interim response, such as 103. */
   inform(status: number, { headers }: ResponseHead): void {
+    // Node would write it in front of the responses that this one waits for.
+    if (this.#res.socket === null) return;
     try {
       this.#res.writeInformation(status, headers);
     } catch {
@@ -219,6 +227,11 @@ export class ClientResponse {
     if (this.requestIsRead()) return false;
     const { contentLength } = this.#request;
     return contentLength === -1 || contentLength - received > MAX_DISCARDED;
+  }
+
+  #mayHaveBody(): boolean {
+    const { statusCode } = this.#res;
+    return this.#request.facts.method !== 'HEAD' && statusCode !== 204 && statusCode !== 304;
   }
 
   #writeHead({ status, text, head }: PendingHead): void {

@@ -56,6 +56,8 @@ export interface Answer {
   readonly begun: boolean;
   /** 0: nothing was answered. */
   readonly status: number;
+  /** The connection ends with the response. */
+  readonly closes: boolean;
   /** All of the response is written. */
   readonly finished: boolean;
   /** A head waits for the first bytes of its body. */
@@ -529,6 +531,10 @@ export abstract class Exchange implements Timed, Waiter, UnderWay {
 
   #isQueued(): boolean {
     return this.phase === 'queued';
+  }
+
+  get closes(): boolean {
+    return this.answer.closes;
   }
 
   protected isOver(): boolean {

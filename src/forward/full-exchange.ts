@@ -158,6 +158,7 @@ export class FullExchange extends Exchange implements Dispatcher.DispatchHandler
     if (this.isOver() || this.noteAnswer(status)) return;
     const { policy } = this.snapshot;
     const http11 = this.#req.httpVersionMinor === 1;
+    const hasTrailers = http11 && status >= 200 && status !== 204 && status !== 304;
     const raw = controller.rawHeaders as readonly Buffer[];
     const final = status >= 200;
     const rules = final ? this.live!.responseRules : undefined;
@@ -167,7 +168,7 @@ export class FullExchange extends Exchange implements Dispatcher.DispatchHandler
       status,
       policy,
       this.request.requestId,
-      http11 && final,
+      hasTrailers && this.request.facts.method !== 'HEAD',
       rules,
       rules && ruleContext(this.snapshot, this.live!, this.index, this.request, this.peer),
     );

@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Config } from '../config/schema.ts';
+import { hasNoBody, headWithoutUpgrade } from './declined-upgrade.ts';
 import type { Forwarder } from './forwarder.ts';
 import { FullExchange } from './full-exchange.ts';
 import { idleSince, peerOf, rememberPeer } from './peer.ts';
@@ -22,6 +23,8 @@ export class FullLane {
   #idleTimer: NodeJS.Timeout | undefined;
   #whenEmpty: (() => void) | undefined;
   #tracks = false;
+  /** A request whose upgrade was declined and behind which nothing can be read; the latest one. */
+  #lastOfItsConnection: IncomingMessage | undefined;
 
   constructor(forwarder: Forwarder) {
     this.#forwarder = forwarder;
@@ -41,18 +44,19 @@ export class FullLane {
       optimizeEmptyRequests: true,
       // Refused like any other bad request, with a reason, instead of by an empty 400.
       requireHostHeader: false,
-      // Any other upgrade is an ordinary request: curl asks for h2c unasked, and HAProxy just answers 200.
-      shouldUpgradeCallback: (req) => this.#mayUpgrade(req),
+      shouldUpgradeCallback: (req) => this.#takesUpgrade(req),
     });
     server.maxHeadersCount = limits.headers;
     server.maxConnections = limits.connections;
     server.on('connection', (socket) => this.#onConnection(socket));
     server.on('drop', () => this.#forwarder.edges.metrics.failures('too_many_connections').value++);
     server.on('request', (req, res) => this.#onRequest(req, res, false));
-    server.on('checkContinue', (req, res) => this.#onRequest(req, res, true));
-    server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => {
-      this.#exchange(req, res, false).refuse('expectation_failed');
+    server.on('checkContinue', (req, res) => {
+      // Node takes whatever has the word in it.
+      if (req.headers.expect?.toLowerCase() === '100-continue') this.#onRequest(req, res, true);
+      else this.#onBadExpectation(req, res);
     });
+    server.on('checkExpectation', (req, res) => this.#onBadExpectation(req, res));
     server.on('connect', (_req, socket) =>
       refuseConnection(this.#forwarder, socket as Socket, 'method_not_allowed'),
     );
@@ -172,7 +176,20 @@ export class FullLane {
     return new FullExchange(this.#forwarder, req, res, peer, expectsContinue);
   }
 
+  #onBadExpectation(req: IncomingMessage, res: ServerResponse): void {
+    if (!this.#isBehindTheEnd(req)) this.#exchange(req, res, false).refuse('expectation_failed');
+  }
+
+  /** Node's parser runs ahead: what it reads behind a request that ends the connection is nobody's. */
+  #isBehindTheEnd({ socket }: IncomingMessage): boolean {
+    return (
+      socket.writableEnded || peerOf(socket, this.#forwarder.snapshot.policy.trust).latest?.closes === true
+    );
+  }
+
   #onRequest(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): void {
+    if (this.#isBehindTheEnd(req)) return;
+    if (req === this.#lastOfItsConnection) res.shouldKeepAlive = false;
     const exchange = this.#exchange(req, res, expectsContinue);
     try {
       exchange.run();
@@ -182,13 +199,28 @@ export class FullLane {
     }
   }
 
-  #mayUpgrade(req: IncomingMessage): boolean {
+  /** Whether the connection is to be handed out, to be upgraded or to be read again. */
+  #takesUpgrade(req: IncomingMessage): boolean {
+    const { latest } = peerOf(req.socket, this.#forwarder.snapshot.policy.trust);
+    // Behind a request under way, what comes of it would overtake the response.
+    if (latest === undefined && (this.#isOffered(req) || hasNoBody(req))) return true;
+    this.#lastOfItsConnection = req;
+    return false;
+  }
+
+  #isOffered(req: IncomingMessage): boolean {
     const protocol = req.headers.upgrade?.toLowerCase();
     return protocol !== undefined && this.#forwarder.snapshot.policy.upgrades.has(protocol);
   }
 
   #onUpgrade(req: IncomingMessage, stream: Duplex, head: Buffer): void {
     const { socket } = req;
+    if (!this.#isOffered(req)) {
+      socket.unshift(Buffer.concat([Buffer.from(headWithoutUpgrade(req), 'latin1'), head]));
+      this.#server.emit('connection', socket);
+      socket.resume();
+      return;
+    }
     // With a body, Node hands out a stream of its own that comes behind it; nobody could tell where the body ends.
     if (stream !== socket) {
       // A reset of the connection comes out of it as an error; without a listener that would end the process.

@@ -24,6 +24,8 @@ export interface Peer {
 
 /** A request that its connection may have news for. */
 export interface UnderWay {
+  /** The connection ends with its response: what comes behind it is not served. */
+  readonly closes: boolean;
   /** The bytes after its head, or after its end, are no HTTP. */
   onGarbage(): void;
 }
