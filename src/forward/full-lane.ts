@@ -57,9 +57,7 @@ export class FullLane {
       else this.#onBadExpectation(req, res);
     });
     server.on('checkExpectation', (req, res) => this.#onBadExpectation(req, res));
-    server.on('connect', (_req, socket) =>
-      refuseConnection(this.#forwarder, socket as Socket, 'method_not_allowed'),
-    );
+    server.on('connect', (req, socket) => this.#onConnect(req, socket as Socket));
     server.on('upgrade', (req, stream, head) => this.#onUpgrade(req, stream, head));
     server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.#onClientError(error, socket));
     this.#server = server;
@@ -197,6 +195,13 @@ export class FullLane {
       this.#forwarder.edges.log.error({ err: error }, 'a request failed unexpectedly');
       exchange.fail('internal_error');
     }
+  }
+
+  #onConnect(req: IncomingMessage, socket: Socket): void {
+    const { latest } = peerOf(req.socket, this.#forwarder.snapshot.policy.trust);
+    // An answer of ours here would go out in the middle of another.
+    if (latest !== undefined) latest.onGarbage();
+    else refuseConnection(this.#forwarder, socket, 'method_not_allowed');
   }
 
   /** Whether the connection is to be handed out, to be upgraded or to be read again. */

@@ -74,7 +74,10 @@ export function judge(theCase: RequestCase, outcome: Outcome, ours: boolean): Ju
   if ((refusedFor || (theCase.closes && verdict !== 'rejected')) && followed.length > 0) {
     problems.push('the connection went on');
   }
-  const mayEnd = theCase.closes === true || verdict !== 'forwarded' || after === undefined;
+  const { mayEnd: allowed } = theCase;
+  const endsRightly =
+    theCase.closes === true || allowed === true || (allowed === 'behind' && before !== undefined);
+  const mayEnd = endsRightly || verdict !== 'forwarded' || after === undefined;
   if (ours && !mayEnd && followed.length === 0) problems.push('the request behind was lost');
   return { verdict, problems };
 }

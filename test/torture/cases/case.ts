@@ -56,14 +56,14 @@ export interface RequestCase {
   readonly never?: readonly Backend[];
   /** The connection must end with the answer. A refused one must end anyway, unless the case is `either`. */
   readonly closes?: true;
+  /** The connection may end behind it, though nothing is wrong with it; `behind`: where one is under way in front. */
+  readonly mayEnd?: true | 'behind';
   /** The message does not end: nothing follows, and the proxy must give up by itself, with or without an answer. */
   readonly unfinished?: true;
   /** May be answered with 2xx by the proxy itself. */
   readonly local?: true;
   /** The answer to the first request has no body. */
   readonly isHead?: true;
-  /** Why Pointsman fails it as yet. */
-  readonly known?: string;
 }
 
 /** A family of cases; names and sources need not be repeated in each. */

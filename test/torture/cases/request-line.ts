@@ -95,7 +95,8 @@ const blanks = family('blank', [
     source: LENIENT,
     bytes: line(text),
     expect: 'either' as const,
-    ours: 'reject' as const,
+    // Several blanks are split at, as llhttp does, and written as one.
+    ours: text.includes('  ') ? ('one' as const) : ('reject' as const),
   })),
   {
     what: 'LF behind the target',
@@ -316,7 +317,6 @@ const versions = family('version', [
     'HTTP/',
     'HTTP',
     'ICE/1.0',
-    'RTSP/1.0',
     'SIP/2.0',
     'IHTTP/1.0',
     '1.1',
@@ -327,6 +327,13 @@ const versions = family('version', [
     bytes: line(`GET ${PATH} ${version}`),
     expect: 'reject' as const,
   })),
+  {
+    what: 'RTSP/1.0',
+    source: `${VERSION}; llhttp takes it for HTTP/1.0, and a proxy writes the line anew`,
+    bytes: line(`GET ${PATH} RTSP/1.0`),
+    expect: 'either',
+    closes: true,
+  },
   ...['HTTP/2.0', 'HTTP/3.0', 'HTTP/0.9', 'HTTP/9.9', 'HTTP/0.0'].map((version) => ({
     what: `${version}, another major one`,
     source: 'RFC 9110, 15.6.6: 505',
