@@ -15,6 +15,7 @@ import {
 import { suggestion } from './nearest.ts';
 import { pinRuleFaults } from './pin-rules.ts';
 import { type Fault, type KeyPath, quote } from './problems.ts';
+import { rateRuleFaults } from './rate-rules.ts';
 import { RegexBudget } from './regex-budget.ts';
 import { resolverRuleFaults } from './resolver-rules.ts';
 import { FRAMING_FIELDS } from './schema/header-rules.ts';
@@ -63,6 +64,7 @@ class Rules {
       ...resolverRuleFaults(this.#root),
       ...invariantRuleFaults(this.#root),
       ...setRuleFaults(this.#root),
+      ...rateRuleFaults(this.#root),
     );
     return this.#faults;
   }

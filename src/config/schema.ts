@@ -13,12 +13,13 @@ import { acting } from './schema/admin.ts';
 import { backend, health, outlier } from './schema/backends.ts';
 import { alerts, guard } from './schema/guard.ts';
 import { invariants } from './schema/invariants.ts';
+import { limits } from './schema/limits.ts';
 import { pin, redis } from './schema/pins.ts';
 import { propagate, sets } from './schema/propagation.ts';
 import { resolver } from './schema/resolver.ts';
 import { route } from './schema/routes.ts';
 import { debug, tracing } from './schema/tracing.ts';
-import { accessLog, forwarding, limits, retries, timeouts } from './schema/traffic.ts';
+import { accessLog, forwarding, retries, timeouts } from './schema/traffic.ts';
 import { address, cidr, duration, fieldName, name } from './schema/values.ts';
 
 export const configSchema = z.strictObject({
@@ -70,7 +71,7 @@ export const configSchema = z.strictObject({
   pins: z.record(name, pin).default({}).describe('Ways of keeping users on a backend, by name.'),
   redis: redis
     .optional()
-    .describe('Redis for pins with `store: redis`, and for what operators set by hand (`acting`).'),
+    .describe('Redis for pins and rates with `store: redis`, and for what operators set by hand (`acting`).'),
   resolver: resolver.prefault({}).describe('DNS; default: the resolv.conf of the pod.'),
   trust: z
     .strictObject({
@@ -150,6 +151,7 @@ export type OutlierConfig = Config['outlier'];
 export type ResolverConfig = Config['resolver'];
 export type InvariantConfig = Config['invariants'][number];
 export type PinConfig = Config['pins'][string];
+export type RateConfig = Config['limits']['rates'][string];
 export type RedisConfig = NonNullable<Config['redis']>;
 export type ListenAddress = Config['listen'];
 

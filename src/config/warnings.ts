@@ -108,7 +108,11 @@ function unusedNames(config: Config, root: LocatedNode): Fault[] {
     faults.push({ offset: keyOffsetOf(root, path), path, message });
   };
   const backends = new Set(config.routes.flatMap((route) => Object.keys(route.split)));
-  const pins = new Set(config.routes.map((route) => route.pin));
+  const rates = Object.values(config.limits.rates);
+  const pins = new Set([
+    ...config.routes.map((route) => route.pin),
+    ...rates.map(({ by }) => (typeof by === 'string' ? undefined : by.pin)),
+  ]);
   for (const name of Object.keys(config.backends)) {
     if (!backends.has(name)) warn(['backends', name], 'no route uses this backend');
   }
@@ -118,11 +122,12 @@ function unusedNames(config: Config, root: LocatedNode): Fault[] {
   const isUsed =
     config.acting !== undefined ||
     config.routes.some(({ guard }) => guard === 'act') ||
+    rates.some(({ store }) => store === 'redis') ||
     Object.values(config.pins).some(({ store }) => store === 'redis');
   if (config.redis !== undefined && !isUsed) {
     warn(
       ['redis'],
-      'no pin has store: redis, and there is neither acting nor a guard that acts, so Redis is not used',
+      'no pin or rate has store: redis, and there is neither acting nor a guard that acts, so Redis is not used',
     );
   }
   return faults;

@@ -68,6 +68,11 @@ export class ClientResponse {
     return this.#pending !== undefined;
   }
 
+  /** Bytes that were written and are not out. */
+  get pendingBytes(): number {
+    return this.#res.writableLength;
+  }
+
   /** Holds the head of a final response; `flush`, `write` or `end` send it. */
   hold(status: number, text: string, head: ResponseHead): void {
     // A text that Node refuses to send says no more than the code does.

@@ -11,6 +11,8 @@ export interface Timed {
   /** Clock milliseconds; Infinity: none. */
   deadline: number;
   onDeadline(now: number): void;
+  /** Bytes that it keeps in memory; what keeps none leaves it out. */
+  readonly heldBytes?: number;
   nextTimed: Timed | undefined;
   previousTimed: Timed | undefined;
 }
@@ -48,6 +50,13 @@ export class Deadlines {
     if (timed.nextTimed !== undefined) timed.nextTimed.previousTimed = timed.previousTimed;
     timed.nextTimed = undefined;
     timed.previousTimed = undefined;
+  }
+
+  /** What everything under way keeps in memory together, bytes. */
+  heldBytes(): number {
+    let sum = 0;
+    for (let timed = this.#first; timed !== undefined; timed = timed.nextTimed) sum += timed.heldBytes ?? 0;
+    return sum;
   }
 
   close(): void {

@@ -12,6 +12,7 @@ import type { AccessRecord, Termination } from '../observe/access-log.ts';
 import { type Decision, decide } from '../routing/decide.ts';
 import type { TracedRequest } from '../tracing/tracing.ts';
 import { describeRequest, type RequestDescription, reached, startRecord } from './access-record.ts';
+import { askRates, overloadRefusal, type Refusal, rateRefusal } from './admit.ts';
 import { recordFailure, recordRetry } from './attempt-record.ts';
 import type { EndKind } from './client-response.ts';
 import type { Timed } from './deadlines.ts';
@@ -120,6 +121,8 @@ export abstract class Exchange implements Timed, Waiter, UnderWay {
   /** Index in the split of the canary whose failure the main backend makes good. */
   #shieldedFrom = -1;
   #reason: FailureReason | undefined = undefined;
+  /** It is one of those under way that are counted. */
+  #counted = false;
   #termination: Termination = '--';
   /** No request body may arrive after this. */
   protected bodyDeadline = Number.POSITIVE_INFINITY;
@@ -172,8 +175,30 @@ export abstract class Exchange implements Timed, Waiter, UnderWay {
 
   // ---- attempts ----
 
-  /** Decides where the request goes and sends it there. */
+  /** Takes the request on, unless there is too much; then decides where it goes, and sends it there. */
   protected serve(): void {
+    const { admission } = this.forwarder;
+    if (admission.inFlight >= admission.ceiling) {
+      this.#refuse(overloadRefusal(admission));
+      return;
+    }
+    admission.inFlight++;
+    this.#counted = true;
+    if (admission.rates === undefined) this.#route();
+    else {
+      askRates(admission.rates, this.request.facts, this.peer, this.snapshot.policy, (exceeded, waitMs) => {
+        if (this.phase !== 'deciding') return;
+        if (exceeded === undefined) this.#route();
+        else this.#refuse(rateRefusal(this.forwarder.edges.metrics, exceeded, waitMs));
+      });
+    }
+  }
+
+  #refuse({ reason, detail, fields }: Refusal): void {
+    this.fail(reason, detail, fields);
+  }
+
+  #route(): void {
     const { forwarder, snapshot, request } = this;
     const { facts } = request;
     const { metrics, random } = forwarder.edges;
@@ -421,7 +446,7 @@ export abstract class Exchange implements Timed, Waiter, UnderWay {
   }
 
   /** Ends the exchange with an answer of ours, or, when a response was under way, by cutting it. */
-  fail(reason: FailureReason, detail?: string): void {
+  fail(reason: FailureReason, detail?: string, fields: readonly string[] = NO_FIELDS): void {
     if (this.isOver()) return;
     this.#reason = reason;
     this.#termination = FAILURES[reason].termination;
@@ -433,7 +458,8 @@ export abstract class Exchange implements Timed, Waiter, UnderWay {
     }
     const { draining } = this.forwarder;
     const { requestIdField } = this.snapshot.policy;
-    const extra = this.debugFields();
+    const debug = this.debugFields();
+    const extra = fields.length === 0 ? debug : [...fields, ...debug];
     this.ended(this.answer.fail(reason, requestIdField, this.received, draining, detail, extra));
   }
 
@@ -516,6 +542,8 @@ export abstract class Exchange implements Timed, Waiter, UnderWay {
       this.peer.idleSince = this.forwarder.deadlines.coarseNow;
     }
     this.forwarder.deadlines.remove(this);
+    if (this.#counted) this.forwarder.admission.inFlight--;
+    this.#counted = false;
     this.#record(status);
   }
 

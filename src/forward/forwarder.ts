@@ -3,6 +3,7 @@
  * Nothing here knows where configuration and endpoints come from; the process that owns it hands them in.
  */
 import type { Logger } from 'pino';
+import { Admission } from '../admission/admission.ts';
 import type { BackendEndpoints } from '../backends/endpoint.ts';
 import type { OutlierCause } from '../backends/outlier.ts';
 import type { Exposure, ExposureCell } from '../blast-radius/exposure.ts';
@@ -91,6 +92,8 @@ export class Forwarder {
   readonly edges: ForwarderEdges;
   readonly deadlines: Deadlines;
   readonly retryBudget: RetryBudget;
+  /** What is taken on. */
+  readonly admission: Admission;
   /** Cells of requests that never got a route. */
   readonly unroutedCells: RowCells;
   snapshot: Snapshot;
@@ -105,7 +108,13 @@ export class Forwarder {
     this.deadlines = new Deadlines(edges.now);
     this.unroutedCells = edges.metrics.rowCells(NO_LABEL, NO_LABEL);
     this.retryBudget = new RetryBudget(config.retries.budget);
-    const { metrics, now, random, onEndpointFailure, onOutlier } = edges;
+    const { log, metrics, now, random, onEndpointFailure, onOutlier } = edges;
+    this.admission = new Admission(config, {
+      log,
+      metrics,
+      now,
+      heldBytes: () => this.deadlines.heldBytes(),
+    });
     this.#upstreams = new Upstreams({
       metrics,
       now,
@@ -123,6 +132,7 @@ export class Forwarder {
   applyConfig(config: Config): void {
     this.snapshot = this.#compile(config, this.snapshot);
     this.retryBudget.configure(config.retries.budget);
+    this.admission.configure(config);
     this.#showPanic();
     this.edges.accessLog.configure(config.accessLog);
     const { routes } = this.snapshot.table;
@@ -178,6 +188,7 @@ export class Forwarder {
   close(): void {
     this.#upstreams.drain();
     this.deadlines.close();
+    this.admission.close();
   }
 
   /** A backend is in panic where it is in any row, as only the main backend of a split can be. */

@@ -279,6 +279,10 @@ export class FullExchange extends Exchange implements Dispatcher.DispatchHandler
     return contentLength > 0 && contentLength <= MAX_COLLECTED && !this.#expectsContinue;
   }
 
+  get heldBytes(): number {
+    return (this.#body?.keptBytes ?? 0) + this.#req.readableLength + this.answer.pendingBytes;
+  }
+
   protected get replayable(): boolean {
     return this.#body === undefined || this.#body.replayable;
   }

@@ -157,6 +157,12 @@ export class FullLane {
     if (this.#sockets.has(socket)) return;
     const { metrics, now } = this.#forwarder.edges;
     rememberPeer(socket, now());
+    const { admission, snapshot } = this.#forwarder;
+    if (!admission.admitConnection(peerOf(socket, snapshot.policy.trust))) {
+      metrics.failures('too_many_of_client').value++;
+      socket.destroy();
+      return;
+    }
     metrics.clientConnections.value++;
     metrics.clientConnectionsTotal.value++;
     this.#sockets.add(socket);
@@ -164,7 +170,9 @@ export class FullLane {
   }
 
   #forget(socket: Socket): void {
-    this.#forwarder.edges.metrics.clientConnections.value--;
+    const { admission, edges, snapshot } = this.#forwarder;
+    edges.metrics.clientConnections.value--;
+    admission.connectionClosed(peerOf(socket, snapshot.policy.trust));
     this.#sockets.delete(socket);
     if (this.#sockets.size === 0) this.#whenEmpty?.();
   }

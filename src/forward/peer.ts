@@ -16,6 +16,8 @@ export interface Peer {
   /** The list that `trusted` was looked up in: a reload may bring another. */
   trustList: TrustList | undefined;
   trusted: boolean;
+  /** It is one of the connections that its client may hold at once. */
+  counted: boolean;
   /** Since when no request is under way, clock milliseconds; Infinity while one is, and before the first. */
   idleSince: number;
   /** The latest request, until its response has ended. */
@@ -67,6 +69,7 @@ export function rememberPeer(socket: Socket, now: number): void {
     requests: 0,
     trustList: undefined,
     trusted: false,
+    counted: false,
     idleSince: Number.POSITIVE_INFINITY,
     latest: undefined,
   };

@@ -40,6 +40,7 @@ export const FAILURES = {
     termination: 'PR',
     message: 'Only the expectation 100-continue can be met.',
   },
+  rate_limited: { status: 429, termination: 'PR', message: 'Too many requests.' },
   head_too_large: { status: 431, termination: 'PR', message: 'The request head is too large.' },
   no_endpoint: { status: 503, termination: 'SC', message: 'No upstream is available for this request.' },
   pinned_backend_down: {
@@ -92,6 +93,12 @@ export const FAILURES = {
     termination: 'RR',
     message: 'The limit of client connections is reached.',
   },
+  too_many_of_client: {
+    status: 0,
+    termination: 'RR',
+    message: 'The limit of connections of one client is reached.',
+  },
+  overloaded: { status: 503, termination: 'RR', message: 'Too much is under way here; try again.' },
   internal_error: { status: 500, termination: 'PR', message: 'Pointsman failed on this request.' },
 } as const satisfies Record<string, Failure>;
 

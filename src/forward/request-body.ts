@@ -54,6 +54,11 @@ export class RequestBody {
     return this.#kept !== undefined;
   }
 
+  /** Bytes kept for another attempt. */
+  get keptBytes(): number {
+    return this.#kept === undefined ? 0 : this.#keptBytes;
+  }
+
   /** Whether the client waits for the upstream to read on. */
   get paused(): boolean {
     return this.#req.isPaused();

@@ -14,6 +14,7 @@ import { connectEndpoint, readyEvent } from '../backends/connect.ts';
 import { isLocalShortage } from '../backends/socket-error.ts';
 import { type Decision, decide } from '../routing/decide.ts';
 import { describeRequest, reached, startRecord } from './access-record.ts';
+import { askRates, overloadRefusal, type Refusal, rateRefusal } from './admit.ts';
 import { recordFailure, recordRetry } from './attempt-record.ts';
 import type { Timed } from './deadlines.ts';
 import type { Endpoint } from './endpoint.ts';
@@ -171,6 +172,23 @@ class Tunnel implements Timed, Waiter {
       this.#fail(refusal.reason, refusal.detail);
       return;
     }
+    const { admission, edges } = this.#forwarder;
+    if (admission.inFlight >= admission.ceiling) this.#refuse(overloadRefusal(admission));
+    else if (admission.rates === undefined) this.#route();
+    else {
+      askRates(admission.rates, this.#head.facts, this.#peer, this.#snapshot.policy, (exceeded, waitMs) => {
+        if (this.#ended) return;
+        if (exceeded === undefined) this.#route();
+        else this.#refuse(rateRefusal(edges.metrics, exceeded, waitMs));
+      });
+    }
+  }
+
+  #refuse({ reason, detail, fields }: Refusal): void {
+    this.#fail(reason, detail, fields);
+  }
+
+  #route(): void {
     const { facts } = this.#head;
     const { metrics, random } = this.#forwarder.edges;
     const live = liveRouteOf(this.#snapshot, facts, metrics.unknownGroups, random);
@@ -476,12 +494,17 @@ class Tunnel implements Timed, Waiter {
     this.#fail('response_timeout');
   }
 
+  get heldBytes(): number {
+    return this.#client.writableLength + (this.#upstream?.writableLength ?? 0);
+  }
+
   destroy(): void {
     this.#upstream?.destroy();
     this.#client.destroy();
   }
 
-  #fail(reason: FailureReason, detail?: string): void {
+  /** @param fields of the answer: names and values in turn */
+  #fail(reason: FailureReason, detail?: string, fields: readonly string[] = []): void {
     if (this.#ended || this.#reason !== undefined) return;
     this.#reason = reason;
     this.#leaveQueue();
@@ -491,7 +514,7 @@ class Tunnel implements Timed, Waiter {
       this.#status = FAILURES[reason].status;
       const { accept, requestId } = this.#head;
       const { requestIdField } = this.#snapshot.policy;
-      this.#client.write(rawAnswer(reason, accept, requestId, requestIdField, detail));
+      this.#client.write(rawAnswer(reason, accept, requestId, requestIdField, detail, fields));
     }
     this.#upstream?.destroy();
     this.#endClient();

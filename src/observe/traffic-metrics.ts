@@ -155,6 +155,8 @@ export class TrafficMetrics {
   readonly bytesIn: Cell;
   /** Bytes of response bodies. */
   readonly bytesOut: Cell;
+  /** Bytes that requests under way keep in memory. */
+  readonly bufferedBytes: Cell;
   readonly unknownGroups: UnknownGroups;
   readonly #ledger: Ledger;
   readonly #families: TrafficFamilies;
@@ -173,6 +175,7 @@ export class TrafficMetrics {
     this.clientAborts = clientAborts.cell();
     this.bytesIn = bytes.cell('in');
     this.bytesOut = bytes.cell('out');
+    this.bufferedBytes = this.#families.bufferedBytes.cell();
   }
 
   /** Pass `NO_LABEL` for a request that got no route or no backend. */
@@ -197,6 +200,26 @@ export class TrafficMetrics {
   /** Answers that Pointsman made itself, by reason. */
   failures(reason: string): Cell {
     return memoised(this.#failures, reason, () => this.#families.failures.cell(reason));
+  }
+
+  /** 1 while requests are refused for this cause, else 0. */
+  overloaded(cause: string): Cell {
+    return this.#families.overloaded.cell(cause);
+  }
+
+  /** Requests refused because the process is overloaded. */
+  shed(cause: string): Cell {
+    return this.#families.shed.cell(cause);
+  }
+
+  /** Requests refused because they came too often, by the name of the rate. */
+  rateLimited(rate: string): Cell {
+    return this.#families.rateLimited.cell(rate);
+  }
+
+  /** Requests for which Redis did not say whether they come too often. */
+  rateStoreFaults(rate: string): Cell {
+    return this.#families.rateStoreFaults.cell(rate);
   }
 
   /** Requests that left the chosen backend because it had no healthy endpoint. Take the cell once: this looks it up. */
@@ -320,6 +343,26 @@ function declareFamilies(ledger: Ledger) {
     clientAborts: ledger.counter(
       'pointsman_client_aborts_total',
       'Requests that the client left before they were answered in full.',
+    ),
+    bufferedBytes: ledger.gauge(
+      'pointsman_buffered_bytes',
+      'Bytes that requests under way keep in memory: bodies kept for retries, and what waits for slow readers.',
+    ),
+    overloaded: ledger.gauge(
+      'pointsman_overloaded',
+      'Workers that refuse requests now, by cause: in_flight, event_loop or buffered_bytes.',
+      ['cause'],
+    ),
+    shed: ledger.counter('pointsman_shed_total', 'Requests answered 503 for overload, by cause.', ['cause']),
+    rateLimited: ledger.counter(
+      'pointsman_rate_limited_total',
+      'Requests answered 429, by the name of the rate (limits.rates).',
+      ['rate'],
+    ),
+    rateStoreFaults: ledger.counter(
+      'pointsman_rate_store_faults_total',
+      'Requests that a shared rate judged by the buckets of the worker alone, since Redis did not answer.',
+      ['rate'],
     ),
     pins: ledger.counter('pointsman_pins_total', 'Lookups of pinned users, by pin and result.', [
       'pin',

@@ -13,7 +13,7 @@ const ANSWERS: Readonly<Record<string, string>> = {
   NOAUTH: 'Redis wants a password; set redis.password or put it into redis.url',
   WRONGPASS: 'Redis refuses the user or the password; check redis.url, redis.username and redis.password',
   NOPERM:
-    'the user of Redis may not do this; allow it SET, GET, GETEX, INFO and PING on keys with redis.keyPrefix',
+    'the user of Redis may not do this; allow it SET, GET, GETEX, INFO and PING on keys with redis.keyPrefix, and EVAL, EVALSHA and TIME for shared rates',
   READONLY: 'Redis is a read-only replica; redis.url must lead to the master (or use redis+sentinel://)',
   OOM: 'Redis is out of memory; raise maxmemory, or let it evict keys',
   LOADING: 'Redis is still loading its data',

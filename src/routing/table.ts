@@ -179,7 +179,7 @@ function compileFates(
 }
 
 /** @param set that the row takes part in: its salt, since the same users must meet all members */
-function compilePin(name: string, config: Config, set: ReleaseSet | undefined): Pin {
+export function compilePin(name: string, config: Config, set: ReleaseSet | undefined): Pin {
   const pin = config.pins[name];
   if (pin === undefined) throw new Error(`there is no pin "${name}"`);
   const salt = set === undefined ? (pin.salt ?? config.service) : `set:${set.name}`;

@@ -23,6 +23,7 @@ export function peerAt(trusted: boolean): Peer {
     requests: 0,
     trustList: undefined,
     trusted,
+    counted: false,
     idleSince: 0,
     latest: undefined,
   };

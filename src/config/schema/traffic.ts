@@ -32,24 +32,6 @@ export const timeouts = z.strictObject({
     .describe('Without a byte in a WebSocket or other upgraded connection (HAProxy: `timeout tunnel`).'),
 });
 
-export const limits = z.strictObject({
-  headSize: size({ min: 1024, max: 1024 ** 2 })
-    .prefault('16KiB')
-    .describe('Largest request or response head. Needs a restart.'),
-  headers: z.int().min(10).max(2000).default(128).describe('Most fields in a request head. Needs a restart.'),
-  connections: z
-    .int()
-    .min(1)
-    .max(1_000_000)
-    .default(100_000)
-    .describe(
-      'Most client connections at once, per worker; further ones are closed at once. Needs a restart.',
-    ),
-  requestBody: size()
-    .optional()
-    .describe('Largest request body; a larger one is answered 413. Default: no limit.'),
-});
-
 export const retries = z.strictObject({
   attempts: z
     .int()

@@ -61,6 +61,11 @@ export class ClientConnection {
     return peerOf(this.socket, this.edges.forwarder.snapshot.policy.trust);
   }
 
+  /** What waits behind the request that is under way. */
+  get heldBytes(): number {
+    return this.#held?.length ?? 0;
+  }
+
   get isIdle(): boolean {
     return this.#exchange === undefined && this.#held === undefined;
   }

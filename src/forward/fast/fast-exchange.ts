@@ -422,6 +422,12 @@ export class FastExchange extends Exchange implements SocketUser {
     this.#connection.onExchangeEnd(rest, closes);
   }
 
+  get heldBytes(): number {
+    const kept = this.#parts === undefined ? 0 : this.#keptBytes;
+    const written = this.#connection.socket.writableLength + (this.#upstream?.pendingBytes ?? 0);
+    return kept + written + (this.#headPart?.length ?? 0) + this.#connection.heldBytes;
+  }
+
   override onClose(): void {
     if (this.#recorded) return;
     this.#recorded = true;

@@ -139,6 +139,14 @@ export class FastLane {
       return socket;
     });
     const { socket } = connection;
+    const { admission } = this.#forwarder;
+    const peer = peerOf(socket, this.#forwarder.snapshot.policy.trust);
+    if (!admission.admitConnection(peer)) {
+      metrics.failures('too_many_of_client').value++;
+      socket.on('error', ignore);
+      socket.destroy();
+      return;
+    }
     metrics.clientConnections.value++;
     metrics.clientConnectionsTotal.value++;
     this.#connections.add(connection);
@@ -146,6 +154,7 @@ export class FastLane {
     socket.on('close', () => {
       if (!this.#connections.delete(connection)) return;
       metrics.clientConnections.value--;
+      admission.connectionClosed(peer);
       connection.onClosed();
       this.#noteEmpty();
     });

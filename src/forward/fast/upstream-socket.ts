@@ -118,6 +118,11 @@ export class UpstreamSocket implements PooledSocket, Timed {
     });
   }
 
+  /** Bytes that were written and are not out. */
+  get pendingBytes(): number {
+    return this.#socket.writableLength;
+  }
+
   /** All that was written is out. */
   get flushed(): boolean {
     return this.#socket.writableLength === 0;
