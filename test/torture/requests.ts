@@ -4,6 +4,7 @@ import { newNonce, type Origin } from '../support/origin.ts';
 import { pause } from '../support/wait-for.ts';
 import { NONCE, type RequestCase } from './cases/case.ts';
 import { type Judgement, judge, type Outcome } from './judge.ts';
+import { cutInPieces } from './pieces.ts';
 import { answersIn, play } from './play.ts';
 
 /**
@@ -69,7 +70,7 @@ async function sendCase(
   const back =
     after === undefined ? '' : `GET /after/${after} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`;
   const bytes = front + theCase.bytes.replaceAll(NONCE, nonce) + back;
-  const { text, end } = await play(port, way === 'pieces' ? piecesOf(bytes, seed) : [bytes]);
+  const { text, end } = await play(port, way === 'pieces' ? cutInPieces(bytes, seed) : [bytes]);
   const first = before === undefined ? 0 : 1;
   return {
     nonce,
@@ -80,17 +81,6 @@ async function sendCase(
     requests: origin.requests,
     faults: origin.faults,
   };
-}
-
-/** Four pieces, cut where the numbers of a linear congruential generator say. */
-function piecesOf(bytes: string, seed: number): string[] {
-  let state = seed >>> 0;
-  const cuts = [0, 0, 0].map(() => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state % bytes.length;
-  });
-  const places = [0, ...cuts.sort((a, b) => a - b), bytes.length];
-  return places.slice(1).flatMap((to, i) => (to > places[i]! ? [bytes.slice(places[i], to)] : []));
 }
 
 /** One line for each case that failed. */

@@ -40,6 +40,28 @@ export function tortureConfig(
   };
 }
 
+/** Groups of the cases of responses, each with a backend of the same name that has one connection. */
+export const RESPONSE_GROUPS: readonly string[] = Array.from({ length: 12 }, (_, i) => `r${i}`);
+
+/** As above, for upstreams that misbehave: what they hold back is not waited for. */
+export function brokenUpstreamConfig(
+  ports: Readonly<Record<string, number>>,
+  lane: Lane,
+  more: Partial<TestConfig> = {},
+): TestConfig {
+  return {
+    ...tortureConfig(ports, lane, more),
+    backends: Object.fromEntries(
+      RESPONSE_GROUPS.map((name) => [name, { url: `http://127.0.0.1:${ports[name]}`, maxConnections: 1 }]),
+    ),
+    routes: [
+      ...RESPONSE_GROUPS.slice(1).map((name) => ({ name, match: { group: name }, split: { [name]: 1 } })),
+      { name: 'others', split: { [RESPONSE_GROUPS[0]!]: 1 } },
+    ],
+    timeouts: { ...TIMEOUTS, responseHead: '700ms', idle: '700ms' },
+  };
+}
+
 export function startTortured(
   ports: Readonly<Record<string, number>>,
   { lane, workers = 1, config }: PointsmanOptions,
