@@ -69,6 +69,8 @@ export class UpstreamConnection {
   open = false;
   /** Requests that this socket has answered. */
   served = 0;
+  /** The socket has failed; undici takes a reset for the end of a body that has no other end. */
+  broken = false;
   expiresAt = 0;
   leased = true;
 
@@ -115,6 +117,10 @@ export class UpstreamConnection {
       socket.removeListener('error', onError);
       this.open = true;
       this.served = 0;
+      this.broken = false;
+      socket.on('error', () => {
+        this.broken = true;
+      });
       this.expiresAt = this.#pool.now() + maxAge * (1 - AGE_SPREAD * Math.random());
       this.#pool.opened();
       callback(null, socket);

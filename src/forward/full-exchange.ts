@@ -14,8 +14,8 @@ import type { Peer } from './peer.ts';
 import type { FailureReason } from './reasons.ts';
 import { type BodyOwner, RequestBody } from './request-body.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
-import { buildResponseHead, passableTrailers } from './response-head.ts';
-import { failureOf } from './retry.ts';
+import { buildResponseHead, endsConnection, isCodingUnderstood, passableTrailers } from './response-head.ts';
+import { BadResponseError, failureOf } from './retry.ts';
 import { changesFields, upstreamFields } from './upstream-fields.ts';
 
 /** Request bodies up to this size leave with the head in one write, when they came with it. */
@@ -156,6 +156,10 @@ export class FullExchange extends Exchange implements Dispatcher.DispatchHandler
     statusText?: string,
   ): void {
     if (this.isOver() || this.noteAnswer(status)) return;
+    if (!isCodingUnderstood(headers['transfer-encoding'])) {
+      controller.abort(new BadResponseError('its Transfer-Encoding is not chunked'));
+      return;
+    }
     const { policy } = this.snapshot;
     const http11 = this.#req.httpVersionMinor === 1;
     const hasTrailers = http11 && status >= 200 && status !== 204 && status !== 304;
@@ -213,9 +217,14 @@ export class FullExchange extends Exchange implements Dispatcher.DispatchHandler
   }
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
-    this.#release(true);
-    if (this.phase !== 'responding') return;
     const trailers = controller.rawTrailers as readonly Buffer[] | null | undefined;
+    const broken = this.#connection?.broken === true;
+    this.#release(!broken && (trailers == null || !endsConnection(trailers)));
+    if (this.phase !== 'responding') return;
+    if (broken) {
+      this.attemptFailed('upstream_truncated', false);
+      return;
+    }
     if (trailers != null && trailers.length > 0 && this.#req.httpVersionMinor === 1) {
       this.answer.addTrailers(passableTrailers(trailers));
     }

@@ -59,6 +59,15 @@ export function buildResponseHead(
   return { headers, contentLength: contentLength === undefined ? undefined : Number(contentLength) };
 }
 
+/**
+ * Whether what undici read of the body is its content: any other coding is left in it, and nobody would know, since the
+ * field ends with this hop. Blanks alone: with a tab behind the word llhttp does not see it.
+ */
+export function isCodingUnderstood(transferEncoding: string | string[] | undefined): boolean {
+  if (transferEncoding === undefined || transferEncoding === 'chunked') return true;
+  return typeof transferEncoding === 'string' && /^chunked *$/i.test(transferEncoding);
+}
+
 /** Fields that must not come as trailers (RFC 9110, 6.5.1): framing, routing, authentication. */
 const NO_TRAILERS = new Set([
   'content-length',
@@ -75,6 +84,11 @@ const NO_TRAILERS = new Set([
 
 export function isPassableTrailer(name: string): boolean {
   return !NO_TRAILERS.has(name.toLowerCase());
+}
+
+/** llhttp takes Connection among the trailers for one of the head, and what comes next on the connection for garbage. */
+export function endsConnection(trailers: readonly Buffer[]): boolean {
+  return trailers.some((name, i) => i % 2 === 0 && /^(?:proxy-)?connection$/i.test(name.toString('latin1')));
 }
 
 /** Trailers that may be passed on, in order. */

@@ -18,6 +18,11 @@ export function isIdempotent(method: string): boolean {
   return IDEMPOTENT.has(method);
 }
 
+/** A response that undici takes and a proxy must not pass on. */
+export class BadResponseError extends Error {
+  readonly code = 'BAD_RESPONSE';
+}
+
 /**
  * @param connected  the request had begun to be sent
  * @param responding the head of the response had come
@@ -35,6 +40,7 @@ export function failureOf(error: Error, connected: boolean, responding: boolean)
 function isResponseFault(error: Error, code: string | undefined): boolean {
   return (
     error.name === 'HTTPParserError' ||
+    code === 'BAD_RESPONSE' ||
     // The parser of Node itself, for upgrades.
     code?.startsWith('HPE_') === true ||
     code === 'UND_ERR_HEADERS_OVERFLOW' ||

@@ -104,7 +104,11 @@ async function runCase(
   const parts = [bytes].flat().map((part) => part.replaceAll(NONCE, nonce));
   const cut = way === 'pieces' && theCase.asItIs === undefined;
   upstream.script(nonce, {
-    parts: cut ? parts.flatMap((part) => cutInPieces(part, seed + at)) : parts,
+    parts: theCase.octetByOctet
+      ? [...parts.join('')]
+      : cut
+        ? parts.flatMap((part) => cutInPieces(part, seed + at))
+        : parts,
     pause: PART_PAUSE_MS,
     ...(ending === undefined ? {} : { ending }),
   });

@@ -58,6 +58,8 @@ export function brokenUpstreamConfig(
       ...RESPONSE_GROUPS.slice(1).map((name) => ({ name, match: { group: name }, split: { [name]: 1 } })),
       { name: 'others', split: { [RESPONSE_GROUPS[0]!]: 1 } },
     ],
+    // A connection that the upstream ends as the next request leaves is nobody's fault.
+    retries: { attempts: 2, budget: { percent: 100, floor: 10_000 } },
     timeouts: { ...TIMEOUTS, responseHead: '700ms', idle: '700ms' },
   };
 }

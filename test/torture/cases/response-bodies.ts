@@ -557,8 +557,9 @@ const ends = responseFamily('response-end', [
   {
     what: 'a packet for each octet',
     source: 'RFC 9112, 2.2: a message is a sequence of octets',
-    bytes: [...withFields('X-A: b')],
+    bytes: withFields('X-A: b'),
     expect: 'whole',
+    octetByOctet: true,
     asItIs: true,
   },
 ]);

@@ -45,6 +45,8 @@ export interface ResponseCase {
   readonly method?: 'GET' | 'HEAD' | 'POST';
   /** Octets come behind the response, or the connection ends: the next request waits for that, or nobody could tell. */
   readonly later?: true;
+  /** Each octet comes in a packet of its own. */
+  readonly octetByOctet?: true;
   /** Is never cut into other packets than those above. */
   readonly asItIs?: true;
 }
