@@ -29,6 +29,7 @@ export interface Judgement {
 /** @param ours Pointsman is judged: it is held to its own rule where a clause leaves a choice */
 export function judge(theCase: RequestCase, outcome: Outcome, ours: boolean): Judgement {
   const { nonce, before, after, end, answers, requests, faults } = outcome;
+  if (!ours && theCase.isOtherProtocol && answers.rest !== '') return { verdict: 'local', problems: [] };
   const problems: string[] = [];
   const seen = requests(nonce);
   const followed = after === undefined ? [] : requests(after);
@@ -66,11 +67,12 @@ export function judge(theCase: RequestCase, outcome: Outcome, ours: boolean): Ju
     const first = responses[0];
     problems.push(`it was not forwarded: ${first === undefined ? 'no answer' : first.startLine}`);
   }
-  if (verdict === 'dropped' && theCase.unfinished === undefined && before === undefined)
+  // An end without a word is a refusal, too, but no good one.
+  if (ours && verdict === 'dropped' && theCase.unfinished === undefined && before === undefined)
     problems.push('the connection ended without an answer');
 
   if (followed.length > 1) problems.push(`the request behind came ${followed.length} times`);
-  const refusedFor = verdict === 'rejected' && theCase.expect === 'reject';
+  const refusedFor = verdict === 'rejected' && wanted === 'reject' && theCase.mayGoOn === undefined;
   if ((refusedFor || (theCase.closes && verdict !== 'rejected')) && followed.length > 0) {
     problems.push('the connection went on');
   }

@@ -54,12 +54,16 @@ export interface RequestCase {
   readonly forwardedByUs?: readonly Forwarded[];
   /** Backends that it must not come to, whatever else happens. */
   readonly never?: readonly Backend[];
+  /** Refused for what it asks, not for how it is written: the connection may go on. */
+  readonly mayGoOn?: true;
   /** The connection must end with the answer. A refused one must end anyway, unless the case is `either`. */
   readonly closes?: true;
   /** The connection may end behind it, though nothing is wrong with it; `behind`: where one is under way in front. */
   readonly mayEnd?: true | 'behind';
   /** The message does not end: nothing follows, and the proxy must give up by itself, with or without an answer. */
   readonly unfinished?: true;
+  /** Another proxy may speak the protocol that it is in, and answer in it. */
+  readonly isOtherProtocol?: true;
   /** May be answered with 2xx by the proxy itself. */
   readonly local?: true;
   /** The answer to the first request has no body. */

@@ -227,7 +227,15 @@ const extensions = family('chunk-extension', [
     expect: 'either' as const,
     forwarded: [{ method: 'POST', body: 'ab' }],
   })),
-  ...[0x00, 0x01, 0x0a, 0x0b, 0x0d, 0x1f, 0x7f].map((code) => ({
+  ...[0x00, 0x01, 0x0b, 0x1f, 0x7f].map((code) => ({
+    what: `with ${octetName(code)}`,
+    source: `${EXTENSIONS}, of which this is none; ${FUNKY}`,
+    bytes: sized(`2;a=b${String.fromCharCode(code)}c`),
+    expect: 'either' as const,
+    ours: 'reject' as const,
+    forwarded: [{ method: 'POST', body: 'ab' }],
+  })),
+  ...[0x0a, 0x0d].map((code) => ({
     what: `with ${octetName(code)}`,
     source: `${EXTENSIONS}, of which this is none; ${FUNKY}`,
     bytes: sized(`2;a=b${String.fromCharCode(code)}c`),
@@ -249,7 +257,9 @@ const extensions = family('chunk-extension', [
     what: 'CRLF in a quoted value',
     source: FUNKY,
     bytes: post([CHUNKED], `2;a="\r\nab\r\n0\r\n\r\n"\r\n${SMUGGLED}`),
-    expect: 'reject',
+    expect: 'either',
+    ours: 'reject',
+    forwarded: [{ method: 'POST', body: 'ab' }],
   },
 ]);
 

@@ -92,7 +92,7 @@ export const GROUPS: readonly RequestCase[] = family('group', [
     expect: 'either' as const,
     ours: 'one' as const,
     never: ['internal'] as const,
-    forwarded: [{ backend: 'enterprise' as const }],
+    forwardedByUs: [{ backend: 'enterprise' as const }],
   })),
   ...(
     [

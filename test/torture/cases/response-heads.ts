@@ -406,7 +406,7 @@ const interim = responseFamily('interim', [
     what: '20,000 of them',
     source: `${INTERIM}; a flood`,
     bytes: 'HTTP/1.1 102 Processing\r\n\r\n'.repeat(20_000) + withFields(),
-    expect: ['whole', '502'],
+    expect: ['whole', '502', '504'],
     fast: 'whole',
     full: 'whole',
     asItIs: true,
