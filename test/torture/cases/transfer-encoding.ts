@@ -267,6 +267,14 @@ const ALONE: readonly (readonly [string, string, string])[] = [
 ];
 
 const codings = family('te-coding', [
+  {
+    what: 'chunked with a tab behind it',
+    source: 'RFC 9112, 5.1: OWS, which llhttp does not take there; a finding of the fuzzer',
+    bytes: post(['Transfer-Encoding: chunked\t'], chunked(SMUGGLED)),
+    expect: 'either',
+    ours: 'reject',
+    forwarded: [{ method: 'POST', body: SMUGGLED }],
+  },
   ...ALONE.map(([what, line, source]) => ({
     what,
     source,

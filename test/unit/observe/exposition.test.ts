@@ -50,6 +50,10 @@ test('every metric of the data path and of the primary is exposed in valid text'
   traffic.spills('canary', 'production').value++;
   traffic.pins('user', 'hash').value++;
   traffic.pinStoreState('open').value = 1;
+  traffic.overloaded('in_flight').value = 1;
+  traffic.shed('in_flight').value++;
+  traffic.rateLimited('each').value++;
+  traffic.rateStoreFaults('each').value++;
   traffic.unknownGroups.count('enterprise-eu');
   primary.configLoaded('abc', 1_700_000_000_000, false);
   primary.healthCheck('canary', true);
