@@ -197,9 +197,15 @@ export class ClientResponse {
     this.#res.destroy();
   }
 
-  /** The connection ends with this response. */
+  /**
+   * The connection ends with this response. What still comes is read for a moment: closing with bytes unread would
+   * reset the connection, and the client might never see the answer.
+   */
   closeAfter(): void {
+    const { socket } = this.#req;
     this.#res.shouldKeepAlive = false;
+    // Node calls this when a response is out that says `Connection: close`.
+    socket.destroySoon = () => endAndLinger(socket);
   }
 
   /** No more of the request can come: there is no rest to wait for. */
@@ -207,18 +213,15 @@ export class ClientResponse {
     this.#discards = false;
   }
 
-  /**
-   * Ends the connection when this response is out. What still comes is read for a moment: closing with bytes unread
-   * would reset the connection, and the client might never see the answer.
-   */
+  /** The same for a response whose head may be out, and may have said that the connection stays. */
   endConnection(): void {
     if (this.#endsConnection) return;
     this.#endsConnection = true;
     const { socket } = this.#req;
-    // Node calls this when a response is out that says `Connection: close`.
-    socket.destroySoon = () => endAndLinger(socket);
-    if (!this.#res.headersSent) this.#res.shouldKeepAlive = false;
-    else if (this.#res.writableFinished) socket.destroySoon();
+    const saidNothing = !this.#res.headersSent;
+    this.closeAfter();
+    if (saidNothing) return;
+    if (this.#res.writableFinished) socket.destroySoon();
     else this.#res.once('finish', () => socket.destroySoon());
   }
 

@@ -1,8 +1,8 @@
 /** Ends a connection so that the client can read what it was sent, also while it sends itself. */
 import type { Socket } from 'node:net';
 
-/** How long bytes are read and thrown away. */
-const LINGER_MS = 500;
+/** How long bytes are read and thrown away at most; the client's end comes first, as a rule. */
+const LINGER_MS = 1_000;
 
 /** @param last  written before the end */
 export function endAndLinger(socket: Socket, last?: Buffer): void {

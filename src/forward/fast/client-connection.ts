@@ -3,6 +3,7 @@
  * the full lane what is not in its grammar.
  */
 import type { Socket } from 'node:net';
+import { endAndLinger } from '../end-connection.ts';
 import type { Forwarder } from '../forwarder.ts';
 import type { Peer } from '../peer.ts';
 import { peerOf } from '../peer.ts';
@@ -215,6 +216,6 @@ export class ClientConnection {
 
   #close(): void {
     this.#over = true;
-    this.socket.destroySoon();
+    endAndLinger(this.socket);
   }
 }
