@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { suite, test } from 'node:test';
 import { WebSocket } from 'ws';
+import { reserveClosedPort } from '../../support/closed-port.ts';
 import { oneBackend } from '../../support/design-table.ts';
 import { patternBytes } from '../../support/http-upstream.ts';
 import { startPointsman, type TestConfig } from '../../support/pointsman-process.ts';
@@ -295,14 +296,13 @@ suite('an upstream that does not upgrade', () => {
   }
 
   test('because it is not there, is answered for with 503', async () => {
-    const gone = await startWebSocketUpstream('gone');
-    await gone.close();
-    const own = await startPointsman(oneBackend(gone.url, unchecked));
+    const gone = `http://127.0.0.1:${await reserveClosedPort()}`;
+    const own = await startPointsman(oneBackend(gone, unchecked));
     const answer = await exchange(own.trafficPort, upgradeRequest());
     assert.equal(answer.status, 503);
     assert.equal((answer.json() as { error: { reason: string } }).error.reason, 'connect_failed');
     const checked = await startPointsman({
-      backends: { main: { url: gone.url, panicThreshold: 0 } },
+      backends: { main: { url: gone, panicThreshold: 0 } },
       routes: [{ name: 'all', split: { main: 1 } }],
     });
     const unhealthy = await exchange(checked.trafficPort, upgradeRequest());
@@ -311,10 +311,9 @@ suite('an upstream that does not upgrade', () => {
   });
 
   test('because nothing listens, is passed over for another one of the split', async () => {
-    const gone = await startWebSocketUpstream('gone');
-    await gone.close();
+    const gone = `http://127.0.0.1:${await reserveClosedPort()}`;
     const own = await startPointsman({
-      backends: { gone: { url: gone.url }, main: { url: upstream.url } },
+      backends: { gone: { url: gone }, main: { url: upstream.url } },
       routes: [{ name: 'all', split: { gone: 1, main: 1 } }],
       ...unchecked,
     });
