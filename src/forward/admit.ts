@@ -1,6 +1,6 @@
 /** Whether a request is taken on, asked by requests and upgrades alike; and the answer to one that is not. */
 import type { Admission } from '../admission/admission.ts';
-import type { OnVerdict, Rate, RateLimits } from '../admission/rate-limits.ts';
+import type { Rate, RateLimits } from '../admission/rate-limits.ts';
 import { retryAfterSeconds } from '../admission/token-bucket.ts';
 import type { TrafficMetrics } from '../observe/traffic-metrics.ts';
 import type { RequestFacts } from '../routing/match.ts';
@@ -30,7 +30,7 @@ export function overloadRefusal(admission: Admission): Refusal {
 }
 
 /** For a request over a rate. Counts it. */
-export function rateRefusal(metrics: TrafficMetrics, rate: Rate, waitMs: number): Refusal {
+function rateRefusal(metrics: TrafficMetrics, rate: Rate, waitMs: number): Refusal {
   metrics.rateLimited(rate.name).value++;
   const seconds = String(retryAfterSeconds(waitMs));
   return {
@@ -40,16 +40,19 @@ export function rateRefusal(metrics: TrafficMetrics, rate: Rate, waitMs: number)
   };
 }
 
-/** @param onVerdict called exactly once, at once or within the deadline of Redis */
+/** @param then called exactly once, at once or within the deadline of Redis; without a refusal the request is taken on */
 export function askRates(
   rates: RateLimits,
+  metrics: TrafficMetrics,
   facts: RequestFacts,
   peer: Peer,
   policy: ForwardPolicy,
-  onVerdict: OnVerdict,
+  then: (refusal: Refusal | undefined) => void,
 ): void {
   const client = rates.needsClient ? clientOf(facts.rawHeaders, peer, policy) : '';
-  rates.admit({ facts, peer, client }, onVerdict);
+  rates.admit({ facts, peer, client }, (exceeded, waitMs) => {
+    then(exceeded === undefined ? undefined : rateRefusal(metrics, exceeded, waitMs));
+  });
 }
 
 /** '' for a trusted peer that does not say for whom it asks: a gateway must not be taken for one client. */

@@ -12,7 +12,7 @@ import type { AccessRecord, Termination } from '../observe/access-log.ts';
 import { type Decision, decide } from '../routing/decide.ts';
 import type { TracedRequest } from '../tracing/tracing.ts';
 import { describeRequest, type RequestDescription, reached, startRecord } from './access-record.ts';
-import { askRates, overloadRefusal, type Refusal, rateRefusal } from './admit.ts';
+import { askRates, overloadRefusal, type Refusal } from './admit.ts';
 import { recordFailure, recordRetry } from './attempt-record.ts';
 import type { EndKind } from './client-response.ts';
 import type { Timed } from './deadlines.ts';
@@ -186,10 +186,11 @@ export abstract class Exchange implements Timed, Waiter, UnderWay {
     this.#counted = true;
     if (admission.rates === undefined) this.#route();
     else {
-      askRates(admission.rates, this.request.facts, this.peer, this.snapshot.policy, (exceeded, waitMs) => {
+      const { metrics } = this.forwarder.edges;
+      askRates(admission.rates, metrics, this.request.facts, this.peer, this.snapshot.policy, (refusal) => {
         if (this.phase !== 'deciding') return;
-        if (exceeded === undefined) this.#route();
-        else this.#refuse(rateRefusal(this.forwarder.edges.metrics, exceeded, waitMs));
+        if (refusal === undefined) this.#route();
+        else this.#refuse(refusal);
       });
     }
   }

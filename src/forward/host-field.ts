@@ -1,7 +1,7 @@
 /** What Host may say: `uri-host [ ":" port ]` (RFC 9112, 3.2; RFC 3986, 3.2.2), and nothing that readers differ on. */
 import { isIPv6 } from 'node:net';
 
-const MAX_PORT = 65_535;
+export const MAX_PORT = 65_535;
 
 /** Octets of a name: unreserved, sub-delims without the comma, which joins two names for some, and `%`. */
 const NAME = new Uint8Array(128);

@@ -14,7 +14,7 @@ import { connectEndpoint, readyEvent } from '../backends/connect.ts';
 import { isLocalShortage } from '../backends/socket-error.ts';
 import { type Decision, decide } from '../routing/decide.ts';
 import { describeRequest, reached, startRecord } from './access-record.ts';
-import { askRates, overloadRefusal, type Refusal, rateRefusal } from './admit.ts';
+import { askRates, overloadRefusal, type Refusal } from './admit.ts';
 import { recordFailure, recordRetry } from './attempt-record.ts';
 import type { Timed } from './deadlines.ts';
 import type { Endpoint } from './endpoint.ts';
@@ -176,10 +176,11 @@ class Tunnel implements Timed, Waiter {
     if (admission.inFlight >= admission.ceiling) this.#refuse(overloadRefusal(admission));
     else if (admission.rates === undefined) this.#route();
     else {
-      askRates(admission.rates, this.#head.facts, this.#peer, this.#snapshot.policy, (exceeded, waitMs) => {
+      const { facts } = this.#head;
+      askRates(admission.rates, edges.metrics, facts, this.#peer, this.#snapshot.policy, (refusal) => {
         if (this.#ended) return;
-        if (exceeded === undefined) this.#route();
-        else this.#refuse(rateRefusal(edges.metrics, exceeded, waitMs));
+        if (refusal === undefined) this.#route();
+        else this.#refuse(refusal);
       });
     }
   }

@@ -6,11 +6,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { replaceReference } from '../../src/config/reference.ts';
 import { FAILURES } from '../../src/forward/reasons.ts';
+import { between } from './between-marks.ts';
 
 export const README = fileURLToPath(new URL('../../README.md', import.meta.url));
-
-const BEGIN = '<!-- reasons:begin -->';
-const END = '<!-- reasons:end -->';
 
 function reasonsTable(): string {
   const rows = Object.entries(FAILURES).map(
@@ -22,10 +20,7 @@ function reasonsTable(): string {
 
 /** The README as it should be. */
 export function derive(readme: string): string {
-  const [before, rest] = readme.split(BEGIN);
-  const after = rest?.split(END)[1];
-  if (before === undefined || after === undefined) throw new Error(`README.md lacks ${BEGIN} … ${END}`);
-  return replaceReference(`${before}${BEGIN}\n${reasonsTable()}\n${END}${after}`);
+  return replaceReference(between(readme, 'reasons', reasonsTable()));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { KINDS } from '../../src/fleet/finding.ts';
 import { fleetSchema } from '../../src/fleet/settings.ts';
+import { between } from './between-marks.ts';
 
 export const FLEET_README = fileURLToPath(new URL('../../deploy/fleet/README.md', import.meta.url));
 
@@ -37,15 +38,6 @@ function rows(prefix: string, { properties = {} }: JsonNode): string[] {
       ? inner
       : [`| \`${key}\` | ${fallback} | ${choices}${node.description ?? ''} |`, ...inner];
   });
-}
-
-function between(text: string, name: string, content: string): string {
-  const [begin, end] = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`];
-  const [before, rest] = text.split(begin);
-  const after = rest?.split(end)[1];
-  if (before === undefined || after === undefined)
-    throw new Error(`deploy/fleet/README.md lacks ${begin} … ${end}`);
-  return `${before}${begin}\n${content}\n${end}${after}`;
 }
 
 export function deriveFleet(readme: string): string {

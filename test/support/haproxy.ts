@@ -8,8 +8,8 @@ import path from 'node:path';
 import { cleanUp } from './clean-up.ts';
 import { waitFor } from './wait-for.ts';
 
-/** Debian installs HAProxy where the PATH of a user who is not root does not look. */
-const ENVIRONMENT = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` };
+/** Debian installs HAProxy and nginx where the PATH of a user who is not root does not look. */
+export const ENVIRONMENT = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` };
 
 export interface Check {
   readonly code: number;
@@ -76,7 +76,8 @@ export async function startHaproxy(text: string, port: number, directory: string
   return { stop };
 }
 
-function isOpen(port: number): Promise<boolean> {
+/** Whether somebody listens there. */
+export function isOpen(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1');
     socket.once('connect', () => {

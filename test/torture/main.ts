@@ -11,6 +11,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { parseArgs } from 'node:util';
+import { between } from '../support/between-marks.ts';
 import { lanes } from '../support/lane.ts';
 import { startOrigin } from '../support/origin.ts';
 import { startPointsman } from '../support/pointsman-process.ts';
@@ -89,11 +90,7 @@ if (values.fuzz !== undefined) {
 
 function writeScores(table: string): void {
   const file = new URL('README.md', import.meta.url);
-  const [begin, end] = ['<!-- scores -->', '<!-- end of scores -->'];
-  const text = readFileSync(file, 'utf8');
-  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
-  if (from === -1 || to < from) throw new Error(`README.md has no ${begin} … ${end} to write to`);
-  writeFileSync(file, `${text.slice(0, from + begin.length)}\n${table}\n${text.slice(to)}`);
+  writeFileSync(file, between(readFileSync(file, 'utf8'), 'scores', table));
 }
 
 function wholeNumber(name: string, text: string): number {

@@ -2,16 +2,12 @@
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { cleanUp } from '../support/clean-up.ts';
 import { freePort } from '../support/free-port.ts';
-import { startHaproxy } from '../support/haproxy.ts';
+import { ENVIRONMENT, isOpen, startHaproxy } from '../support/haproxy.ts';
 import { waitFor } from '../support/wait-for.ts';
-
-/** Debian installs both where the PATH of a user who is not root does not look. */
-const ENVIRONMENT = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` };
 
 /** One table: a backend for each group of the same name, the first one for everybody else. */
 export interface Table {
@@ -133,17 +129,6 @@ http {
     return port;
   },
 };
-
-function isOpen(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
-}
 
 /** @returns '' when it is not installed */
 function versionOf(command: string, args: readonly string[], pattern: RegExp): string {

@@ -22,6 +22,7 @@
 import type { RequestFacts } from '../../routing/match.ts';
 import type { RequestDescription } from '../access-record.ts';
 import { hashStep } from '../fields.ts';
+import { MAX_PORT } from '../host-field.ts';
 import { clientAddress, withoutPort } from '../message-fields.ts';
 import type { Peer } from '../peer.ts';
 import type { ForwardPolicy } from '../policy.ts';
@@ -52,8 +53,6 @@ export const FOREIGN = 1;
 const METHODS = ['GET', 'POST', 'PUT', 'HEAD', 'PATCH', 'DELETE', 'OPTIONS'] as const;
 
 const VERSION = 'HTTP/1.1\r\n';
-
-const MAX_PORT = 65_535;
 
 /** What is passed on of the head that is being read, as pairs of offsets. Used within one call only. */
 const passed: number[] = [];

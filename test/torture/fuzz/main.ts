@@ -2,14 +2,13 @@
  * Fuzzes the readers of the fast lane against llhttp for as much CPU as was asked for: streams made by the grammar, then
  * spoilt, cut into packets anywhere.
  *
- *     npm run fuzz -- --minutes 30 --seed 1
+ *     npm run torture -- --fuzz 30m --seed 1
  *
  * What nothing in `differences.ts` explains is made as small as can be, printed, and added to `findings.json`, which
  * the unit tests repeat.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import fc from 'fast-check';
 import { cutAt, mutated, requestStream, responseStream } from '../../support/http-streams.ts';
 import { DIFFERENCES } from './differences.ts';
@@ -91,16 +90,4 @@ function keep(finding: Finding): void {
   const line = JSON.stringify(finding);
   if (known.some((other) => JSON.stringify(other) === line)) return;
   writeFileSync(FINDINGS, `${JSON.stringify([...known, finding], undefined, 2)}\n`);
-}
-
-if (import.meta.main) {
-  const { values } = parseArgs({
-    options: { minutes: { type: 'string', default: '30' }, seed: { type: 'string', default: '1' } },
-  });
-  const findings = fuzz({
-    cpuMs: Number(values.minutes) * 60_000,
-    seed: Number(values.seed),
-    log: (line) => console.log(line),
-  });
-  process.exitCode = findings === 0 ? 0 : 1;
 }
