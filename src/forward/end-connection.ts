@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net';
 
 /** How long bytes are read and thrown away at most; the client's end comes first, as a rule. */
-const LINGER_MS = 1_000;
+export const LINGER_MS = 1_000;
 
 /** @param last  written before the end */
 export function endAndLinger(socket: Socket, last?: Buffer): void {
@@ -11,5 +11,7 @@ export function endAndLinger(socket: Socket, last?: Buffer): void {
   else socket.end(last);
   // Closing at once, with bytes unread, would reset the connection under the answer.
   socket.resume();
-  setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  // Else the timer would keep every socket that ended in order for the rest of that time.
+  socket.once('close', () => clearTimeout(timer));
 }

@@ -16,6 +16,7 @@ import { askRates, overloadRefusal, type Refusal } from './admit.ts';
 import { recordFailure, recordRetry } from './attempt-record.ts';
 import type { EndKind } from './client-response.ts';
 import type { Timed } from './deadlines.ts';
+import { LINGER_MS } from './end-connection.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { UpstreamConnection, Waiter } from './endpoint-pool.ts';
 import type { Forwarder, LiveRoute, Snapshot } from './forwarder.ts';
@@ -43,9 +44,6 @@ export type Phase =
   /** Answered; the rest of a request body is read and thrown away, so that the client can read the answer. */
   | 'lingering'
   | 'done';
-
-/** How long the rest of a body is read after the answer, before the connection ends. */
-const LINGER_MS = 1_000;
 
 const NONE_TRIED: readonly Endpoint[] = [];
 
