@@ -4,6 +4,8 @@
  * of its grace period. Nothing is served yet, so there is nothing to end in order.
  */
 export function endOnEarlySignals(): void {
+  // Node's own answer is a debugger on a port of the machine, which hands the whole process to whoever connects.
+  process.on('SIGUSR1', () => {});
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       // The proxy listens by itself once it serves.

@@ -18,6 +18,7 @@ import { pin, redis } from './schema/pins.ts';
 import { propagate, sets } from './schema/propagation.ts';
 import { resolver } from './schema/resolver.ts';
 import { route } from './schema/routes.ts';
+import { runAs } from './schema/run-as.ts';
 import { debug, tracing } from './schema/tracing.ts';
 import { accessLog, forwarding, retries, timeouts } from './schema/traffic.ts';
 import { address, cidr, duration, fieldName, name } from './schema/values.ts';
@@ -37,6 +38,11 @@ export const configSchema = z.strictObject({
     .union([z.int().min(1).max(256), z.literal('auto')])
     .default(1)
     .describe('Processes that forward; `auto`: one per available core. Needs a restart.'),
+  runAs: runAs
+    .prefault({})
+    .describe(
+      'Whom a process that was started as root becomes once its ports are open, without further groups and capabilities. Needs a restart.',
+    ),
   groupHeader: fieldName.default('X-Traffic-Group').describe('Field that holds the traffic group.'),
   ambiguousGroup: z
     .enum(['reject', 'default', 'any'])
@@ -181,6 +187,7 @@ export const RESTART_KEYS = [
   'listen',
   'admin',
   'workers',
+  'runAs',
   'tracing',
   'limits.headSize',
   'limits.headers',

@@ -4,6 +4,7 @@
  */
 import { createServer } from 'node:net';
 import os from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { describeListenError } from '../admin/port-owner.ts';
 import { AdminServer } from '../admin/server.ts';
 import { buildStatus } from '../admin/status.ts';
@@ -25,6 +26,7 @@ import { type LedgerTotals, mergeTotals } from '../observe/totals.ts';
 import { ClusterGroup } from './cluster-group.ts';
 import { type ForwardingGroup, InProcessGroup, type TrafficEdges } from './forwarding-group.ts';
 import { Guarding } from './guarding.ts';
+import { become, decidePrivileges, isPrivileged, type Privileges, SYSTEM } from './privileges.ts';
 import { Steering } from './steering.ts';
 import { within } from './within.ts';
 
@@ -33,6 +35,9 @@ const SETTLE_MS = 3_000;
 
 /** How long the start waits for Redis to tell what was set by hand. */
 const OVERRIDES_SETTLE_MS = 1_000;
+
+/** What is needed to start a worker again. */
+const PROGRAM = [process.execPath, fileURLToPath(import.meta.url)];
 
 export interface PrimaryOptions {
   readonly configPath: string;
@@ -181,8 +186,12 @@ class Primary {
     const { configPath } = this.#options;
     const { logger } = this.#log;
     const { admin, listen } = this.#config;
+    const privileges = decidePrivileges(this.#config, [configPath, ...PROGRAM], SYSTEM);
     const adminAddress = await this.#admin.listen(admin);
     await assertFree(listen);
+    // Workers begin as who the primary is then, and share a port only with workers of the same user.
+    const needsRoot = isPrivileged(listen.port, SYSTEM);
+    if (!needsRoot) this.#giveUp(privileges);
     for (const warning of warnings) logger.warn(formatProblem(warning));
     if (isSubPathMount(configPath)) {
       logger.warn(
@@ -201,6 +210,8 @@ class Primary {
           `cannot open the traffic port: ${describeListenError(error, listen.host, listen.port)}`,
         );
       });
+    // In the same turn that has opened the port: nobody was served before.
+    if (needsRoot) this.#giveUp(privileges);
     void this.#supervisor.whenSettled().then(() => {
       this.#settled = true;
     });
@@ -228,6 +239,14 @@ class Primary {
       },
       'listening',
     );
+  }
+
+  #giveUp({ account, warning }: Privileges): void {
+    const { logger } = this.#log;
+    if (warning !== undefined) logger.warn(warning);
+    if (account === undefined) return;
+    become(account);
+    logger.info(account, 'was started as root, and runs as this user from now on');
   }
 
   ended(): Promise<number> {

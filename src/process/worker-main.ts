@@ -16,6 +16,8 @@ let forwarding: Forwarding | undefined;
 process.on('SIGTERM', () => {});
 process.on('SIGINT', () => {});
 process.on('SIGHUP', () => {});
+// Node's own answer is a debugger on a port of the machine.
+process.on('SIGUSR1', () => {});
 
 process.on('uncaughtException', (error) => {
   log?.logger.fatal({ err: error }, 'worker failed');

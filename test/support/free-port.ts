@@ -11,10 +11,10 @@ import { createServer } from 'node:net';
 const LOWEST = 10_000;
 const HIGHEST = 32_767;
 
-/** A port on which nobody listened a moment ago, at most `highest`. */
-export async function freePort(highest = HIGHEST): Promise<number> {
+/** A port on which nobody listened a moment ago, between these two. */
+export async function freePort(highest = HIGHEST, lowest = LOWEST): Promise<number> {
   for (;;) {
-    const port = randomInt(LOWEST, highest + 1);
+    const port = randomInt(lowest, highest + 1);
     if (await isFree(port)) return port;
   }
 }

@@ -30,6 +30,8 @@ export interface StartOptions {
   readonly workers?: number;
   /** The file to read; default: one in a directory of its own. It must exist already. */
   readonly configPath?: string;
+  /** Program and arguments that the command is given to, and that becomes it. */
+  readonly launcher?: readonly string[];
   /** `false`: return once it listens, ready or not. */
   readonly ready?: boolean;
 }
@@ -77,9 +79,11 @@ export class PointsmanProcess {
   trafficPort = 0;
   adminPort = 0;
 
-  constructor(configPath: string, options: Pick<StartOptions, 'args' | 'env'>) {
+  constructor(configPath: string, options: Pick<StartOptions, 'args' | 'env' | 'launcher'>) {
     this.configPath = configPath;
-    this.#child = spawn(process.execPath, [MAIN, 'run', '--config', configPath, ...(options.args ?? [])], {
+    const { launcher = [], args = [] } = options;
+    const [program, ...rest] = [...launcher, process.execPath, MAIN, 'run', '--config', configPath, ...args];
+    this.#child = spawn(program!, rest, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, NODE_OPTIONS: '', ...options.env },
     });
@@ -278,7 +282,7 @@ export async function startPointsman(
 /** Runs the command line to its end, for what must not start. */
 export async function runToEnd(
   configPath: string,
-  options: Pick<StartOptions, 'args' | 'env'> = {},
+  options: Pick<StartOptions, 'args' | 'env' | 'launcher'> = {},
 ): Promise<Ended> {
   const started = new PointsmanProcess(configPath, options);
   return await inTime('the end of the process', started.exited, 15_000);
