@@ -14,6 +14,7 @@ import {
 } from '../backends/endpoint.ts';
 import { GroupRows, groupsOf, NO_GROUP, OTHER_GROUP, spellings } from '../config/groups.ts';
 import { type Config, formatUrl, type RouteConfig, serversOf } from '../config/schema.ts';
+import { withoutSecrets } from '../config/secrets.ts';
 import { mainBackend, middleBackend, percentages, splitWeights } from '../config/split-weights.ts';
 import type { EventLoopReading } from '../observe/event-loop.ts';
 import type { FailedRequest } from '../observe/recent-failures.ts';
@@ -174,7 +175,7 @@ export interface BackendReport {
 
 export interface RouteReport {
   readonly name: string;
-  /** As configured, without the values of fields; null matches everything. */
+  /** As configured, without what fields, cookies and parameters must be; null matches everything. */
   readonly match: RouteConfig['match'] | null;
   readonly split: Readonly<Record<string, number>>;
   /** The weights as percentages. */
@@ -364,23 +365,6 @@ function configReport(facts: ProcessFacts): StatusDocument['config'] {
   };
 }
 
-/** Values that fields are compared with may be secrets from the environment: only the names are shown. */
-function shownMatch(match: RouteConfig['match']): RouteReport['match'] {
-  return match === undefined ? null : (withoutValues(match) as RouteReport['match']);
-}
-
-function withoutValues(match: unknown): unknown {
-  if (Array.isArray(match)) return match.map(withoutValues);
-  if (typeof match !== 'object' || match === null) return match;
-  return Object.fromEntries(
-    Object.entries(match).map(([key, value]) => {
-      if (key === 'and' || key === 'not') return [key, withoutValues(value)];
-      if (key !== 'headers' && key !== 'cookies' && key !== 'query') return [key, value];
-      return [key, Object.fromEntries(Object.keys(value as object).map((name) => [name, '(hidden)']))];
-    }),
-  );
-}
-
 function routeReport(route: RouteConfig, config: Config, sums: TrafficSums): RouteReport {
   const held = config.heldWeights?.[route.name];
   const now = splitWeights(route, config.backends, held?.weights);
@@ -391,7 +375,7 @@ function routeReport(route: RouteConfig, config: Config, sums: TrafficSums): Rou
   for (const [backend, requests] of byBackend) byName[backend] = requests;
   return {
     name: route.name,
-    match: shownMatch(route.match),
+    match: (withoutSecrets(['routes', 0, 'match'], route.match) ?? null) as RouteReport['match'],
     split: { ...route.split },
     shares: sharesOf(route.split),
     main: now.names[mainBackend(route, config.backends)]!,

@@ -2,6 +2,7 @@
 
 import { createTransport } from 'nodemailer';
 import type { Delivery } from './delivery.ts';
+import { said } from './said.ts';
 
 export interface MailSettings {
   /** `smtp://[USER:PASSWORD@]HOST[:PORT]`, or `smtps://` */
@@ -82,7 +83,7 @@ export async function sendMail(settings: MailSettings, mail: Mail): Promise<Deli
     return { result: 'sent' };
   } catch (error) {
     const { code, responseCode, response, message: words } = error as SmtpError;
-    const said = (response ?? words).replaceAll(/\s+/g, ' ').slice(0, 200);
+    const answer = said(response ?? words, [user, password]);
     const where = `${host}:${port}`;
     if (code === 'EAUTH')
       return {
@@ -92,13 +93,14 @@ export async function sendMail(settings: MailSettings, mail: Mail): Promise<Deli
     if (code === 'ETLS')
       return {
         result: 'refused',
-        error: `${where} offers no TLS that holds (${said}); see alerts.email.tls`,
+        error: `${where} offers no TLS that holds (${answer}); see alerts.email.tls`,
       };
     // 5xx is for good (RFC 5321 4.2.1); 4xx, such as greylisting, passes.
     if (responseCode !== undefined && responseCode >= 500)
-      return { result: 'refused', error: `${where} refuses the mail: ${said}` };
-    if (responseCode !== undefined) return { result: 'later', error: `${where} takes no mail now: ${said}` };
-    return { result: 'later', error: `${where} cannot be reached (${code ?? said})` };
+      return { result: 'refused', error: `${where} refuses the mail: ${answer}` };
+    if (responseCode !== undefined)
+      return { result: 'later', error: `${where} takes no mail now: ${answer}` };
+    return { result: 'later', error: `${where} cannot be reached (${code ?? answer})` };
   } finally {
     transport.close();
   }

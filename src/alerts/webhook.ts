@@ -2,8 +2,12 @@
 
 import { request } from 'undici';
 import type { Delivery } from './delivery.ts';
+import { said } from './said.ts';
 
 const TIMEOUT_MS = 10_000;
+
+/** Of an answer; what is beyond is not waited for. */
+const MAX_ANSWER = 4_096;
 
 export interface WebhookTarget {
   readonly url: string;
@@ -30,7 +34,7 @@ export async function postJson(
       body: JSON.stringify(payload),
       signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
     });
-    const said = (await body.text()).replaceAll(/\s+/g, ' ').slice(0, 200);
+    const answer = await beginningOf(body);
     if (statusCode >= 200 && statusCode < 300) return { result: 'sent' };
     if (statusCode === 429) {
       const after = Number(fields['retry-after']);
@@ -41,7 +45,8 @@ export async function postJson(
         retryAfterMs,
       };
     }
-    const error = `${who} answered ${statusCode}${said === '' ? '' : ` (${said})`}`;
+    const words = said(answer, [...confidentialParts(url), ...Object.values(headers)]);
+    const error = `${who} answered ${statusCode}${words === '' ? '' : ` (${words})`}`;
     // The text of a 4xx is the reason, such as no_service or invalid_payload; the same message again gets the same.
     return statusCode >= 500
       ? { result: 'later', error }
@@ -53,4 +58,22 @@ export async function postJson(
       error: `${who} cannot be reached (${name === 'TimeoutError' ? 'no answer in time' : (code ?? name)})`,
     };
   }
+}
+
+async function beginningOf(body: AsyncIterable<Buffer>): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of body) {
+    chunks.push(chunk);
+    size += chunk.length;
+    // Leaving the loop ends the connection.
+    if (size >= MAX_ANSWER) break;
+  }
+  return Buffer.concat(chunks).subarray(0, MAX_ANSWER).toString('utf8');
+}
+
+/** All but the host, which the operator has to know. */
+function confidentialParts(url: string): string[] {
+  const { username, password, pathname, search } = new URL(url);
+  return [username, password, pathname, search];
 }

@@ -23,6 +23,7 @@ Options:
       --client ADDRESS        address of the client; default: not known
       --pinned BACKEND        what the store of the pin remembers for the user; default: nothing
       --down BACKEND          takes a backend for down; may be given several times
+      --show-values           also says what fields, cookies and parameters must be: they may be secrets
   -o, --output text|json      default: text
   -h, --help                  this text
 
@@ -45,6 +46,7 @@ export async function explain(args: readonly string[], io: CommandIo): Promise<n
       client: { type: 'string', default: '' },
       pinned: { type: 'string' },
       down: { type: 'string', multiple: true, default: [] },
+      'show-values': { type: 'boolean', default: false },
       output: { type: 'string', short: 'o', default: 'text' },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -89,7 +91,11 @@ export async function explain(args: readonly string[], io: CommandIo): Promise<n
     );
     return 1;
   }
-  const circumstances = { down: new Set(values.down), remembered: values.pinned };
+  const circumstances = {
+    down: new Set(values.down),
+    remembered: values.pinned,
+    showValues: values['show-values'],
+  };
   const explanation = explainRequest(table, facts, user, circumstances);
   io.stdout(
     values.output === 'json' ? `${JSON.stringify(explanation, null, 2)}\n` : explanationText(explanation),

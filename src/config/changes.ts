@@ -4,6 +4,7 @@ import { schemasAt } from './json-schema.ts';
 import type { KeyPath } from './problems.ts';
 import { formatKeyPath, quote } from './problems.ts';
 import { type Config, formatUrl, RESTART_KEYS, serversOf } from './schema.ts';
+import { HIDDEN, withoutSecrets } from './secrets.ts';
 import { kindOf } from './type-words.ts';
 import { formatDuration, formatSize } from './units.ts';
 
@@ -17,9 +18,6 @@ export interface Change {
   /** `route free: canary 5 → 10` */
   readonly text: string;
 }
-
-/** Shown instead of values that may be secrets: of these, only that they changed is said. */
-const HIDDEN = '(hidden)';
 
 /** A tree of maps with plain leaves; lists are leaves. */
 type Tree = { readonly [key: string]: unknown };
@@ -42,15 +40,13 @@ export function restartChanges(before: Config, after: Config): string[] {
   });
 }
 
-/** For people: the whole of it as it counts, without anything that may be a secret. */
+/** For people: the whole of it as it counts, without its secrets. */
 export function maskedConfig(config: Config): unknown {
-  return maskedTree([], treeOf(config));
-}
-
-function maskedTree(path: readonly string[], value: unknown): unknown {
-  if (isTree(value) && path.length < 6)
-    return mapValues(value, (inner, key) => maskedTree([...path, key], masked([...path, key], inner)));
-  return value;
+  return mapValues(treeOf(config), (section, key) =>
+    key === 'routes'
+      ? mapValues(section as Tree, (route, name) => masked(['routes', name], route))
+      : masked([key], section),
+  );
 }
 
 function treeOf(config: Config): Tree {
@@ -157,52 +153,15 @@ function schemaPath(path: readonly string[]): KeyPath {
   return path[0] === 'routes' && path.length > 1 ? ['routes', 0, ...path.slice(2)] : path;
 }
 
-const REDIS_SECRETS: ReadonlySet<string> = new Set(['username', 'password', 'sentinelPassword', 'keySecret']);
-
+/** Where Redis is may be known, who one is to it may not. */
 function masked(path: readonly string[], value: unknown): unknown {
-  if (value === undefined) return undefined;
-  const [first, , third, fourth] = path;
-  if (first === 'redis') {
-    if (path.length === 1 && isTree(value))
-      return mapValues(value, (inner, key) => masked(['redis', key], inner));
-    if (path[1] === 'url' && typeof value === 'string') return maskedUrl(value);
-    return path.length === 2 && REDIS_SECRETS.has(path[1]!) ? HIDDEN : value;
-  }
-  if (first === 'acting' && path[1] === 'token') return HIDDEN;
-  // Webhooks are secrets, and servers of mail have passwords.
-  if (first === 'alerts' || first === 'debug' || first === 'tracing') return HIDDEN;
-  // Fields that a request must have are at times tokens, and a salt decides who is in the canary.
-  if (first === 'pins' && (third === 'salt' || fourth === 'keys')) return HIDDEN;
-  if (first === 'pins' && path.length === 3 && third === 'issueCookie' && isTree(value)) {
-    return { ...value, keys: HIDDEN };
-  }
-  if (first === 'pins' && path.length === 2 && isTree(value)) {
-    const { salt, issueCookie, ...pin } = value;
-    return {
-      ...pin,
-      ...(salt === undefined ? {} : { salt: HIDDEN }),
-      ...(isTree(issueCookie) ? { issueCookie: { ...issueCookie, keys: HIDDEN } } : {}),
-    };
-  }
-  if (first === 'routes' && third === 'match') {
-    return fourth !== undefined && SECRET_TESTS.has(fourth) ? HIDDEN : maskedMatch(value);
-  }
-  if (first === 'routes' && (third === 'request' || third === 'response')) return HIDDEN;
-  if (first === 'routes' && path.length === 2 && isTree(value)) {
-    return mapValues(value, (inner, key) => masked([...path, key], inner));
-  }
-  return value;
-}
-
-/** What fields, cookies and parameters are compared with. */
-const SECRET_TESTS: ReadonlySet<string> = new Set(['headers', 'cookies', 'query']);
-
-function maskedMatch(match: unknown): unknown {
-  if (Array.isArray(match)) return match.map(maskedMatch);
-  if (!isTree(match)) return match;
-  return mapValues(match, (value, key) =>
-    value !== undefined && SECRET_TESTS.has(key) ? HIDDEN : maskedMatch(value),
-  );
+  const inFile = schemaPath(path);
+  if (inFile[0] !== 'redis') return withoutSecrets(inFile, value);
+  const url = path.length === 1 && isTree(value) ? value['url'] : path[1] === 'url' ? value : undefined;
+  if (typeof url !== 'string') return withoutSecrets(inFile, value);
+  return path.length === 1
+    ? { ...(withoutSecrets(inFile, value) as Tree), url: maskedUrl(url) }
+    : maskedUrl(url);
 }
 
 /** `redis://***@host:6379/0` */

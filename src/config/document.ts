@@ -13,6 +13,7 @@ import {
 import type { LocatedEntry, LocatedNode } from './located.ts';
 import type { Fault, KeyPath } from './problems.ts';
 import { quote } from './problems.ts';
+import { mayHoldSecrets } from './secrets.ts';
 import { syntaxFault } from './syntax.ts';
 
 export interface LocatedDocument {
@@ -122,7 +123,10 @@ class NodeReader {
     if (anchor !== undefined) this.#anchors.set(anchor, 'open');
     let located: LocatedNode;
     if (tag !== undefined && !CORE_TAG.test(tag)) {
-      located = this.#fault(offset, path, `the tag ${quote(tag)} is not supported; remove it`);
+      const message = mayHoldSecrets(path)
+        ? 'this tag is not supported; remove it, or put a value that begins with ! in quotes'
+        : `the tag ${quote(tag)} is not supported; remove it`;
+      located = this.#fault(offset, path, message);
     } else if (node instanceof YAMLMap) {
       located = this.#map(node, offset, path, depth);
     } else if (node instanceof YAMLSeq) {
@@ -137,7 +141,10 @@ class NodeReader {
   #alias(alias: Alias, offset: number, path: KeyPath): LocatedNode {
     const anchored = this.#anchors.get(alias.source);
     if (anchored === undefined) {
-      return this.#fault(offset, path, `there is no anchor &${alias.source} before this alias`);
+      const message = mayHoldSecrets(path)
+        ? 'is an alias without an anchor before it; put a value that begins with * in quotes'
+        : `there is no anchor &${alias.source} before this alias`;
+      return this.#fault(offset, path, message);
     }
     if (anchored === 'open') return this.#fault(offset, path, `the alias *${alias.source} refers to itself`);
     const before = this.#aliased;

@@ -28,6 +28,8 @@ export interface JsonSchema {
   readonly propertyNames?: JsonSchema;
   readonly required?: readonly string[];
   readonly additionalProperties?: boolean | JsonSchema;
+  /** A secret: never shown. */
+  readonly writeOnly?: boolean;
   readonly anyOf?: readonly JsonSchema[];
 }
 
@@ -110,7 +112,8 @@ export function branchesOf(schema: JsonSchema): readonly JsonSchema[] {
   return schema.anyOf === undefined ? [schema] : schema.anyOf.flatMap(branchesOf);
 }
 
-function childSchema(schema: JsonSchema, key: string | number): JsonSchema[] {
+/** Of the schema itself, not of its branches. */
+export function childSchema(schema: JsonSchema, key: string | number): JsonSchema[] {
   if (typeof key === 'number') return schema.items === undefined ? [] : [schema.items];
   const { properties, additionalProperties } = schema;
   if (properties !== undefined && Object.hasOwn(properties, key)) return [properties[key]!];

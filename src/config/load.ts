@@ -10,6 +10,7 @@ import { compareProblems, type Fault, formatKeyPath, type Problem } from './prob
 import { ruleFaults } from './rules.ts';
 import { type Config, configSchema } from './schema.ts';
 import { schemaFaults } from './schema-faults.ts';
+import { shownPath } from './secrets.ts';
 import { configWarnings } from './warnings.ts';
 
 export type ParsedConfig =
@@ -146,7 +147,7 @@ function located(
   const seen = new Set<string>();
   const problems: Problem[] = [];
   for (const { offset, path, message } of faults) {
-    const keyPath = formatKeyPath(path);
+    const keyPath = formatKeyPath(shownPath(path));
     const identity = `${offset} ${keyPath} ${message}`;
     if (seen.has(identity)) continue;
     seen.add(identity);

@@ -45,7 +45,7 @@ function rowsOf(prefix: string, schema: JsonSchema): Row[] {
       key,
       type: typeWords(value),
       fallback: defaultWords(value, required),
-      meaning: cell(value.description ?? ''),
+      meaning: cell(`${value.description ?? ''}${isSecretValue(value) ? ' Never shown.' : ''}`),
     };
     return [row, ...inner(key, value)];
   });
@@ -142,6 +142,15 @@ function defaultWords(schema: JsonSchema, required: boolean): string {
     return '';
   }
   return `\`${typeof value === 'string' && value !== '' ? value : JSON.stringify(value)}\``;
+}
+
+/** A secret, or a map or list of them. */
+function isSecretValue({ writeOnly, additionalProperties, items }: JsonSchema): boolean {
+  return (
+    writeOnly === true ||
+    items?.writeOnly === true ||
+    (typeof additionalProperties === 'object' && additionalProperties.writeOnly === true)
+  );
 }
 
 /** Pipes would end the cell. */

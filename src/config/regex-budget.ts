@@ -10,7 +10,7 @@ export class RegexBudget {
   #used = 0;
 
   /**
-   * @param secret the expression came from the environment: no part of it may be shown
+   * @param secret no part of the expression may be shown
    * @returns what is wrong, in words; undefined when the expression is good
    */
   judge(expression: string, ignoreCase: boolean, secret: boolean): string | undefined {

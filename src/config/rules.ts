@@ -19,6 +19,7 @@ import { rateRuleFaults } from './rate-rules.ts';
 import { RegexBudget } from './regex-budget.ts';
 import { resolverRuleFaults } from './resolver-rules.ts';
 import { FRAMING_FIELDS } from './schema/header-rules.ts';
+import { isSecret } from './secrets.ts';
 import { setRuleFaults } from './set-rules.ts';
 import { orList } from './type-words.ts';
 
@@ -205,7 +206,8 @@ class Rules {
 
   #regex(regex: TextScalar | undefined, path: KeyPath, ignoreCase: boolean): void {
     if (regex === undefined || regex.value.length > 1024) return;
-    const message = this.#regexes.judge(regex.value, ignoreCase, regex.variables.length > 0);
+    const secret = regex.variables.length > 0 || isSecret(path);
+    const message = this.#regexes.judge(regex.value, ignoreCase, secret);
     if (message !== undefined) this.#fault(regex, path, message);
   }
 

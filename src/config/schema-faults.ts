@@ -4,19 +4,10 @@ import { knownKeys, schemasAt } from './json-schema.ts';
 import { isFaulty, keyOffsetOf, type LocatedNode, nodeAt, offsetOf } from './located.ts';
 import { nearestName, suggestion } from './nearest.ts';
 import { type Fault, type KeyPath, quote } from './problems.ts';
+import { isSecret, mayHoldSecrets, shownPath } from './secrets.ts';
 import { expectedWords, kindOf, orList } from './type-words.ts';
 
 type Issue = z.core.$ZodIssue;
-
-/** Values there that may hold a password, which is never shown. */
-const SECRET_PATHS: readonly RegExp[] = [
-  /^redis\.(?:url|username|password|sentinelPassword|keySecret)$/,
-  /^pins\.[^.]+\.issueCookie\.keys\.\d+$/,
-  /^acting\.token$/,
-  /^alerts\./,
-  /^debug\.token$/,
-  /^tracing\.(?:endpoint|headers\..+)$/,
-];
 
 export function schemaFaults(issues: readonly Issue[], root: LocatedNode): Fault[] {
   return issues.flatMap((issue) => faultsOf(issue, issue.path as KeyPath, root));
@@ -29,7 +20,7 @@ function faultsOf(issue: Issue, path: KeyPath, root: LocatedNode): Fault[] {
   if (isFaulty(root, path)) return [];
   if (issue.code === 'invalid_union') return unionFaults(issue, path, root);
   if (issue.code === 'invalid_key') {
-    const message = `${quote(String(path.at(-1)))} ${issue.issues[0]?.message ?? 'is not a valid name'}`;
+    const message = `${shownKey(path) ?? `the key ${NOT_SHOWN}`} ${issue.issues[0]?.message ?? 'is not a valid name'}`;
     return [{ offset: keyOffsetOf(root, path), path, message }];
   }
   return [{ offset: offsetOf(root, path), path, message: messageOf(issue, path, nodeAt(root, path)) }];
@@ -37,8 +28,15 @@ function faultsOf(issue: Issue, path: KeyPath, root: LocatedNode): Fault[] {
 
 function unknownKey(path: KeyPath, root: LocatedNode): Fault {
   const key = String(path.at(-1));
-  const message = `unknown key ${quote(key)}${suggestion(key, knownKeys(path.slice(0, -1)), 'known keys here')}`;
+  const message = `unknown key ${shownKey(path) ?? NOT_SHOWN}${suggestion(key, knownKeys(path.slice(0, -1)), 'known keys here')}`;
   return { offset: keyOffsetOf(root, path), path, message };
+}
+
+const NOT_SHOWN = '(not shown, as it may hold a secret: is a blank missing after its colon, or a quote?)';
+
+function shownKey(path: KeyPath): string | undefined {
+  const key = String(shownPath(path).at(-1));
+  return key === '…' ? undefined : quote(key);
 }
 
 /** Of the forms a value may have, speaks about the one that was meant. */
@@ -81,28 +79,34 @@ function messageOf(issue: Issue, path: KeyPath, node: LocatedNode | undefined): 
       return wrongKind(path, node);
     case 'too_small':
       if (!issue.message.startsWith('Too small')) return withValue(issue.message, path, node);
-      return bound(issue.origin, 'at least', Number(issue.minimum), node);
+      return bound(issue.origin, 'at least', Number(issue.minimum), path, node);
     case 'too_big':
       if (!issue.message.startsWith('Too big')) return withValue(issue.message, path, node);
-      return bound(issue.origin, 'at most', Number(issue.maximum), node);
+      return bound(issue.origin, 'at most', Number(issue.maximum), path, node);
     default:
       return withValue(issue.message, path, node);
   }
 }
 
-function bound(origin: string, words: string, limit: number, node: LocatedNode | undefined): string {
+function bound(
+  origin: string,
+  words: string,
+  limit: number,
+  path: KeyPath,
+  node: LocatedNode | undefined,
+): string {
   if (origin === 'string') {
     if (words === 'at least' && limit === 1) return 'must not be empty';
     return `must have ${words} ${limit} characters`;
   }
   if (origin === 'array') return `must have ${words} ${limit} ${limit === 1 ? 'entry' : 'entries'}`;
-  return `must be ${words} ${limit}, found ${foundWords(node)}`;
+  return `must be ${words} ${limit}, found ${foundWords(path, node)}`;
 }
 
 /** `"5x" is not a duration; …` */
 function withValue(message: string, path: KeyPath, node: LocatedNode | undefined): string {
   if (!/^(?:is|has) /.test(message) || node?.kind !== 'scalar') return message;
-  if (SECRET_PATHS.some((secret) => secret.test(path.join('.')))) return `the value ${message}`;
+  if (isSecret(path)) return `the value ${message}`;
   // A password that somebody wrote into a URL is not repeated in logs.
   const shown = quote(node.written.replace(/\/\/[^/@]*@/, '//***@'));
   return node.variables.length === 0
@@ -112,7 +116,7 @@ function withValue(message: string, path: KeyPath, node: LocatedNode | undefined
 
 function wrongKind(path: KeyPath, node: LocatedNode | undefined): string {
   const schemas = schemasAt(path);
-  const message = `expected ${expectedWords(schemas)}, found ${foundWords(node)}`;
+  const message = `expected ${expectedWords(schemas)}, found ${foundWords(path, node)}`;
   return `${message}${advice(schemas.map(kindOf), path, node)}`;
 }
 
@@ -139,20 +143,26 @@ function advice(
   if (kinds.includes('size') && typeof value === 'number') {
     return variables.length > 0 ? '; add a unit to it' : `; add a unit: ${written}B or ${written}KiB`;
   }
-  return kinds.includes('text') || kinds.includes('choice') ? `; put it in quotes: "${written}"` : '';
+  if (!kinds.includes('text') && !kinds.includes('choice')) return '';
+  return mayHoldSecrets(path) ? '; put it in quotes' : `; put it in quotes: "${written}"`;
 }
 
-/** `text "abc"`, `the number 5`, `a list`; of a value from the environment its kind and where it came from. */
-function foundWords(node: LocatedNode | undefined): string {
+/** `text "abc"`, `the number 5`, `a list`; of what may be a secret its kind, and where it came from. */
+function foundWords(path: KeyPath, node: LocatedNode | undefined): string {
   if (node === undefined || node.kind === 'fault') return 'nothing';
   if (node.kind !== 'scalar') return node.kind === 'map' ? 'a map' : 'a list';
   const { value, written, variables } = node;
   if (variables.length > 0) {
     const from = variables.map((name) => `\${${name}}`).join(' and ');
     if (value === null) return `nothing (${from} is empty)`;
-    return `${typeof value === 'string' ? 'text' : typeof value === 'number' ? 'a number' : 'true or false'} from ${from}`;
+    return `${kindWords(value)} from ${from}`;
   }
   if (value === null) return 'nothing';
+  if (mayHoldSecrets(path)) return kindWords(value);
   if (typeof value === 'number') return `the number ${quote(written).slice(1, -1)}`;
   return typeof value === 'boolean' ? String(value) : `text ${quote(value)}`;
+}
+
+function kindWords(value: string | number | boolean): string {
+  return typeof value === 'string' ? 'text' : typeof value === 'number' ? 'a number' : 'true or false';
 }

@@ -24,7 +24,8 @@ export function syntaxFault(code: string, message: string, offset: number): Faul
   const words =
     specificWords(message) ??
     MESSAGES[code] ??
-    `is not valid YAML: ${message.charAt(0).toLowerCase()}${message.slice(1)}`;
+    // What follows a colon is text of the file, which may be a secret.
+    `is not valid YAML: ${message.charAt(0).toLowerCase()}${message.slice(1).replace(/: .*$/s, '')}`;
   return { offset, path: [], message: words };
 }
 

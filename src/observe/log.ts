@@ -34,6 +34,25 @@ export interface LogOptions {
   readonly shared?: boolean;
 }
 
+/** What says which error of the system it is. */
+const ERROR_FACTS = ['code', 'syscall', 'address', 'port'] as const;
+
+/**
+ * An error without its other properties: on those, clients hang the command or request that failed, and with it
+ * passwords and the fields of users.
+ */
+function describeError(error: Error): unknown {
+  const { type, message, stack, aggregateErrors, ...more } = stdSerializers.err(error);
+  const facts = ERROR_FACTS.filter((name) => ['string', 'number'].includes(typeof more[name]));
+  return {
+    type,
+    message,
+    stack,
+    ...Object.fromEntries(facts.map((name) => [name, more[name]])),
+    ...(aggregateErrors === undefined ? {} : { errors: aggregateErrors.map((each: Error) => each.message) }),
+  };
+}
+
 /** Lines are `{"level":"info","time":"2026-01-31T12:00:00.000Z","service":…,…,"msg":…}`; an error goes under `err`. */
 export function createLogger(options: LogOptions): Log {
   const destination = options.destination ?? new LogSink({ shared: options.shared ?? false });
@@ -42,7 +61,7 @@ export function createLogger(options: LogOptions): Log {
     base: { service: options.service },
     timestamp: stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
-    serializers: { err: stdSerializers.err },
+    serializers: { err: describeError },
   };
   const logger = pino(shape, destination);
   if (options.destination === undefined) process.once('exit', () => destination.flushSync());

@@ -40,6 +40,14 @@ export function redisFaultOf(error: unknown): RedisFault {
   if (/^ERR syntax error/.test(message) || /^ERR unknown command.*GETEX/i.test(message)) {
     return { kind: 'refused', reason: 'this Redis is older than 7.0, which pins need (SET with NX and GET)' };
   }
+  // Quoted with its arguments, the password.
+  if (/^ERR unknown command.*\bAUTH\b/i.test(message)) {
+    return {
+      kind: 'refused',
+      reason:
+        'this Redis knows no AUTH; take user and password out of redis.url, redis.username and redis.password',
+    };
+  }
   if (/without any password configured|invalid password/i.test(message)) {
     return { kind: 'refused', reason: ANSWERS['WRONGPASS']! };
   }
@@ -55,10 +63,15 @@ export function redisFaultOf(error: unknown): RedisFault {
   if (/Connection is closed|isn't writeable|enableOfflineQueue|max retries per request/i.test(message)) {
     return { kind: 'closed', reason: 'the connection to Redis is closed' };
   }
-  return { kind: 'away', reason: `Redis: ${message.slice(0, 200)}` };
+  return { kind: 'away', reason: `Redis: ${withoutArguments(message).slice(0, 200)}` };
 }
 
 function detail(message: string): string {
   const last = /Last error: (.*)$/s.exec(message)?.[1];
-  return last === undefined ? '' : ` (${last.slice(0, 100)})`;
+  return last === undefined ? '' : ` (${withoutArguments(last).slice(0, 100)})`;
+}
+
+/** Redis quotes those of a command that it does not know. */
+function withoutArguments(message: string): string {
+  return message.replace(/,? with args beginning with.*$/is, '');
 }

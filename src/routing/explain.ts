@@ -62,6 +62,8 @@ export interface Circumstances {
   readonly down?: ReadonlySet<string>;
   /** Name of the backend that the pin's store remembers for the user. */
   readonly remembered?: string | undefined;
+  /** Say what fields, cookies and parameters must be, which are at times tokens. */
+  readonly showValues?: boolean;
 }
 
 /**
@@ -72,7 +74,7 @@ export function explainRequest(
   table: RoutingTable,
   facts: RequestFacts,
   user?: string,
-  { down = new Set(), remembered }: Circumstances = {},
+  { down = new Set(), remembered, showValues = false }: Circumstances = {},
 ): Explanation {
   const groupClass = groupClassOf(table.groups, facts);
   const plain = routeOf(table, facts, groupClass);
@@ -105,7 +107,7 @@ export function explainRequest(
           },
     reasons: [
       describeGroup(table, facts, groupClass),
-      ...describeRows(table, facts, plain),
+      ...describeRows(table, facts, plain, showValues),
       ...describeChoice(table, route, decision, identified, { index, usable, stays, remembered, refused }),
     ],
     group: facts.groups?.join(', ') ?? (facts.group === NO_GROUP ? null : facts.group),
@@ -160,11 +162,11 @@ function describeGroup(table: RoutingTable, facts: RequestFacts, { unknown }: Gr
   return `group ${facts.group}, from ${field}${unknown ? ', which no row names' : ''}`;
 }
 
-function describeRows(table: RoutingTable, facts: RequestFacts, route: Route): string[] {
+function describeRows(table: RoutingTable, facts: RequestFacts, route: Route, showValues: boolean): string[] {
   const matched = matchRoute(table, facts);
   const reasons = table.routes
     .slice(0, matched.index)
-    .map((other) => `route ${other.name} does not match: ${mismatch(other.match!, facts)}`);
+    .map((other) => `route ${other.name} does not match: ${mismatch(other.match!, facts, showValues)}`);
   if (route === matched) {
     reasons.push(
       `route ${route.name} matches${route.match === undefined ? ': it has no match and takes everything' : ''}`,

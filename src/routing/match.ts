@@ -37,13 +37,17 @@ export function matches(match: Match, facts: RequestFacts): boolean {
   return false;
 }
 
-/** Why a row does not match, in words for `explain`; undefined when it does. */
-export function mismatch(match: Match, facts: RequestFacts): string | undefined {
+/**
+ * Why a row does not match, in words for `explain`; undefined when it does.
+ *
+ * @param showValues also what fields, cookies and parameters must be, which are at times tokens
+ */
+export function mismatch(match: Match, facts: RequestFacts, showValues: boolean): string | undefined {
   const reasons: string[] = [];
   for (const conditions of match) {
     const failure = failing(conditions, facts);
     if (failure === undefined) return undefined;
-    reasons.push(describe(failure, conditions, facts));
+    reasons.push(describe(failure, conditions, facts, showValues));
   }
   return [...new Set(reasons)].join('; nor: ');
 }
@@ -205,11 +209,18 @@ function findsAny(value: string, expressions: NonNullable<Comparison['regex']>):
   return false;
 }
 
-function describe(failure: Failure, conditions: Conditions, facts: RequestFacts): string {
+function describe(
+  failure: Failure,
+  conditions: Conditions,
+  facts: RequestFacts,
+  showValues: boolean,
+): string {
   if (typeof failure === 'object') {
     if ('negated' in failure) return `it has what the row excludes: ${summary(failure.negated)}`;
-    if ('label' in failure) return `${kindOf(failure, conditions)}${failure.label} ${describeTest(failure)}`;
-    return describe(failing(failure, facts)!, failure, facts);
+    if ('label' in failure) {
+      return `${kindOf(failure, conditions)}${failure.label} ${describeTest(failure, showValues)}`;
+    }
+    return describe(failing(failure, facts)!, failure, facts, showValues);
   }
   switch (failure) {
     case 'group': {
@@ -236,9 +247,10 @@ function kindOf(test: NamedTest, { and, cookies, query }: Conditions): string {
   return query.includes(test) || and.some((inner) => inner.query.includes(test)) ? 'query parameter ' : '';
 }
 
-function describeTest(test: NamedTest): string {
+function describeTest(test: NamedTest, showValues: boolean): string {
   if (test.present === true) return 'is missing';
   if (test.present === false) return 'is there, and must not be';
+  if (!showValues) return 'is not what the row wants';
   return describeComparison(test) || 'is missing';
 }
 

@@ -15,7 +15,11 @@ export interface RedisServerOptions {
   /** Lines of redis.conf. */
   readonly lines?: readonly string[];
   /** Of the client of the test. */
-  readonly client?: { readonly password?: string; readonly tls?: { readonly ca: Buffer } };
+  readonly client?: {
+    readonly username?: string;
+    readonly password?: string;
+    readonly tls?: { readonly ca: Buffer };
+  };
   /** `redis-sentinel` instead of a server of data. */
   readonly sentinel?: boolean;
   /** Listens with TLS alone. */

@@ -1,14 +1,13 @@
 /** Who may act at the admin port. */
 
 import { z } from 'zod';
+import { secret } from './values.ts';
 
 export const acting = z.union([
   z.strictObject({
-    token: z
-      .string()
-      .min(16, 'is too short to keep anybody out; use at least 16 characters')
-      .max(1_024)
-      .describe('What `Authorization: Bearer` must hold, from the environment: `${NAME}`.'),
+    token: secret(
+      z.string().min(16, 'is too short to keep anybody out; use at least 16 characters').max(1_024),
+    ).describe('What `Authorization: Bearer` must hold, from the environment: `${NAME}`.'),
   }),
   z.strictObject({
     tokenFile: z

@@ -2,7 +2,7 @@
 
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { duration, fieldName } from './values.ts';
+import { duration, fieldName, secret } from './values.ts';
 
 /**
  * An upstream's URL → scheme, host, port and the authority as written (for Host, where the client sent none). With
@@ -87,7 +87,7 @@ const healthFields = {
         (field) => !OWN_FIELDS.has(field.toLowerCase()),
         'is a field that the check sets itself; for Host there is `host`',
       ),
-      z.string().regex(/^[\x20-\x7e\t]{0,4096}$/, 'has a character that no field may hold'),
+      secret(z.string().regex(/^[\x20-\x7e\t]{0,4096}$/, 'has a character that no field may hold')),
     )
     .describe('Further fields of an HTTP check.'),
   port: z.int().min(1).max(65_535).describe('Port that is checked; default: that of the endpoint.'),

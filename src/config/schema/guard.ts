@@ -1,7 +1,7 @@
 /** The guard of canaries, and who is told of what it finds. */
 
 import { z } from 'zod';
-import { duration, fieldName, oneOrMany } from './values.ts';
+import { duration, fieldName, oneOrMany, secret } from './values.ts';
 
 export const guardMode = z.enum(['off', 'warn', 'act']);
 
@@ -58,26 +58,31 @@ export const guard = z.strictObject({
     .describe('How long a verdict counts for that.'),
 });
 
-const webUrl = z
-  .string()
-  .max(4_096)
-  .regex(/^https?:\/\/[^\s]+$/, 'is not a URL; write https://…');
+/** Whoever knows a webhook may use it. */
+const webhook = secret(
+  z
+    .string()
+    .max(4_096)
+    .regex(/^https?:\/\/[^\s]+$/, 'is not a URL; write https://…'),
+);
 
 export const alerts = z.strictObject({
   slack: z
-    .strictObject({ url: webUrl.describe('Incoming webhook; a secret, take it from `${NAME}`.') })
+    .strictObject({ url: webhook.describe('Incoming webhook; a secret, take it from `${NAME}`.') })
     .optional()
     .describe('To a channel of Slack.'),
   webhook: z
     .strictObject({
-      url: webUrl.describe('Gets a JSON object by POST; take secrets in it from `${NAME}`.'),
+      url: webhook.describe('Gets a JSON object by POST; take secrets in it from `${NAME}`.'),
       headers: z
         .record(
           fieldName,
-          z
-            .string()
-            .max(4_096)
-            .regex(/^[\t\x20-\x7e]*$/, 'is not a value of a field'),
+          secret(
+            z
+              .string()
+              .max(4_096)
+              .regex(/^[\t\x20-\x7e]*$/, 'is not a value of a field'),
+          ),
         )
         .default({})
         .describe('Further fields, such as `Authorization`.'),
@@ -86,11 +91,12 @@ export const alerts = z.strictObject({
     .describe('To a program.'),
   email: z
     .strictObject({
-      server: z
-        .string()
-        .max(4_096)
-        .regex(/^smtps?:\/\/[^\s]+$/, 'is not an SMTP URL; write smtp://[USER:PASSWORD@]HOST[:PORT]')
-        .describe('`smtp://[USER:PASSWORD@]HOST[:PORT]`, or `smtps://` for TLS from the first byte.'),
+      server: secret(
+        z
+          .string()
+          .max(4_096)
+          .regex(/^smtps?:\/\/[^\s]+$/, 'is not an SMTP URL; write smtp://[USER:PASSWORD@]HOST[:PORT]'),
+      ).describe('`smtp://[USER:PASSWORD@]HOST[:PORT]`, or `smtps://` for TLS from the first byte.'),
       tls: z
         .enum(['required', 'opportunistic', 'off'])
         .default('required')

@@ -1,7 +1,7 @@
 /** Fields that a row sets, adds or removes, with the small language of their values. */
 
 import { z } from 'zod';
-import { fieldName, oneOrMany } from './values.ts';
+import { fieldName, oneOrMany, secret } from './values.ts';
 
 /** Fields that frame a message or belong to one connection: a rule on them would break it (RFC 9110, 7.6.1). */
 export const FRAMING_FIELDS: ReadonlySet<string> = new Set([
@@ -108,11 +108,11 @@ const rules = (settable: typeof fieldName) =>
   z.strictObject({
     remove: z.array(ruledField).min(1).max(64).optional().describe('Fields that are taken out, first.'),
     set: z
-      .record(settable, value)
+      .record(settable, secret(value))
       .optional()
       .describe('Fields and their value, in place of any there are. `%{…}` stands for a variable.'),
     add: z
-      .record(ruledField, oneOrMany(value))
+      .record(ruledField, secret(oneOrMany(value)))
       .optional()
       .describe('Fields and their value, or values, besides those there are.'),
   });

@@ -1,7 +1,7 @@
 /** What a row of the table asks of a request. */
 
 import { z } from 'zod';
-import { cidr, fieldName, oneOrMany } from './values.ts';
+import { cidr, fieldName, oneOrMany, secret } from './values.ts';
 
 const text = z.string().max(4096);
 const part = z.string().min(1).max(4096);
@@ -22,27 +22,28 @@ const comparisons = {
 const ignoreCase = z.boolean().default(false).describe('Compare without regard to case.');
 const present = z.boolean().optional().describe('`true`: it is there; `false`: it is not.');
 
-const headerMatch = z.union([
-  text,
-  z.array(text).min(1).max(256),
-  z.strictObject({
-    ...comparisons,
-    present,
-    ignoreCase,
-    list: z
-      .boolean()
-      .default(false)
-      .describe(
-        "Compare with each value of a comma-separated list instead of whole lines, as HAProxy's `hdr()` does.",
-      ),
-  }),
-]);
+/** What a field, cookie or parameter must be is at times a token. */
+const headerMatch = secret(
+  z.union([
+    text,
+    z.array(text).min(1).max(256),
+    z.strictObject({
+      ...comparisons,
+      present,
+      ignoreCase,
+      list: z
+        .boolean()
+        .default(false)
+        .describe(
+          "Compare with each value of a comma-separated list instead of whole lines, as HAProxy's `hdr()` does.",
+        ),
+    }),
+  ]),
+);
 
-const valueMatch = z.union([
-  text,
-  z.array(text).min(1).max(256),
-  z.strictObject({ ...comparisons, present, ignoreCase }),
-]);
+const valueMatch = secret(
+  z.union([text, z.array(text).min(1).max(256), z.strictObject({ ...comparisons, present, ignoreCase })]),
+);
 
 const conditionFields = {
   group: oneOrMany(z.string().min(1).max(256))

@@ -1,7 +1,7 @@
 /** Who a user is, and where his backend is remembered. */
 
 import { z } from 'zod';
-import { duration, fieldName } from './values.ts';
+import { duration, fieldName, secret } from './values.ts';
 
 const COOKIE_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/;
 
@@ -53,7 +53,7 @@ const issueCookie = z.strictObject({
     .optional()
     .describe('Attribute Domain; default: the host of the request alone.'),
   keys: z
-    .array(z.string().min(16, 'is too short to sign with; use at least 16 characters').max(1_024))
+    .array(secret(z.string().min(16, 'is too short to sign with; use at least 16 characters').max(1_024)))
     .min(1)
     .max(8)
     .describe(
@@ -77,9 +77,7 @@ export const pin = z.strictObject({
       'Where the first answer is remembered: nowhere (the hash alone), in this process, or in Redis.',
     ),
   ttl: duration({ min: 1_000 }).prefault('30d').describe('How long an answer is remembered.'),
-  salt: z
-    .string()
-    .max(256)
+  salt: secret(z.string().max(256))
     .optional()
     .describe('Salt of the hash; default: `service`. Equal salts choose equal users.'),
   generation: z
@@ -112,20 +110,23 @@ const redisTls = z.strictObject({
     .describe('Name that the certificate must carry; default: the host that is connected to.'),
 });
 
+const credential = secret(z.string().max(1_024));
+
 export const redis = z.strictObject({
-  url: z
-    .string()
-    .max(4_096)
-    .regex(
-      /^rediss?(\+sentinel|\+cluster)?:\/\//,
-      'is not a Redis URL; write redis://HOST[:PORT][/DB], redis+sentinel://HOST,HOST/MASTER or redis+cluster://HOST,HOST (rediss… for TLS)',
-    )
-    .describe(
-      '`redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, `redis+sentinel://HOST[:PORT],…/MASTER[/DB]` or `redis+cluster://HOST[:PORT],…`; `rediss…` for TLS. Take secrets from `${NAME}`.',
-    ),
-  username: z.string().max(1_024).optional().describe('User, instead of the one in the URL.'),
-  password: z.string().max(1_024).optional().describe('Password, instead of the one in the URL.'),
-  sentinelPassword: z.string().max(1_024).optional().describe('Password of the Sentinels themselves.'),
+  url: secret(
+    z
+      .string()
+      .max(4_096)
+      .regex(
+        /^rediss?(\+sentinel|\+cluster)?:\/\//,
+        'is not a Redis URL; write redis://HOST[:PORT][/DB], redis+sentinel://HOST,HOST/MASTER or redis+cluster://HOST,HOST (rediss… for TLS)',
+      ),
+  ).describe(
+    '`redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, `redis+sentinel://HOST[:PORT],…/MASTER[/DB]` or `redis+cluster://HOST[:PORT],…`; `rediss…` for TLS. Take secrets from `${NAME}`.',
+  ),
+  username: credential.optional().describe('User, instead of the one in the URL.'),
+  password: credential.optional().describe('Password, instead of the one in the URL.'),
+  sentinelPassword: credential.optional().describe('Password of the Sentinels themselves.'),
   tls: redisTls.prefault({}).describe('TLS of `rediss…`; the certificate is always verified.'),
   commandTimeout: duration({ max: 10_000 })
     .prefault('20ms')
@@ -134,10 +135,7 @@ export const redis = z.strictObject({
     .prefault('60s')
     .describe('How long an answer of Redis is used before Redis is asked again, in the background.'),
   keyPrefix: z.string().max(128).default('pointsman:').describe('Prefix of every key.'),
-  keySecret: z
-    .string()
-    .min(16, 'is too short; use at least 16 characters')
-    .max(1_024)
+  keySecret: secret(z.string().min(16, 'is too short; use at least 16 characters').max(1_024))
     .optional()
     .describe(
       'Key of the hash that stands for the user in keys, so that ids cannot be guessed from a dump; another one forgets all pins.',

@@ -15,6 +15,14 @@ import {
 const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
+/**
+ * Marks a value that is never shown, in whatever goes wrong with it: no message, log, metric, status or dump has it.
+ * `writeOnly` is the word of JSON Schema for that; `secrets.ts` goes by it.
+ */
+export function secret<T extends z.ZodType>(schema: T): T {
+  return schema.meta({ writeOnly: true }) as T;
+}
+
 export const duration = (options: { min?: number; max?: number } = {}) => {
   const { min = 1, max = Number.POSITIVE_INFINITY } = options;
   return quantity(

@@ -335,13 +335,18 @@ const RULES: readonly Case[] = [
   ],
   [
     'an open group in a regular expression',
+    GOOD.replace('[ {', '[ { name: x, match: { path: { regex: "(a" } }, split: { a: 1 } }, {'),
+    '2:46: routes[0].match.path.regex: is not a regular expression in RE2 syntax: missing closing ) in (a',
+  ],
+  [
+    'the same where the expression may be a secret',
     GOOD.replace('[ {', '[ { name: x, match: { headers: { H: { regex: "(a" } } }, split: { a: 1 } }, {'),
-    '2:54: routes[0].match.headers.H.regex: is not a regular expression in RE2 syntax: missing closing ) in (a',
+    '2:54: routes[0].match.headers.H.regex: is not a regular expression in RE2 syntax: missing closing )',
   ],
   [
     'look-ahead',
     GOOD.replace('[ {', '[ { name: x, match: { headers: { H: { regex: "(?=a)" } } }, split: { a: 1 } }, {'),
-    '2:54: routes[0].match.headers.H.regex: is not a regular expression in RE2 syntax: invalid or unsupported Perl syntax in (?=; look-around and back-references are not possible',
+    '2:54: routes[0].match.headers.H.regex: is not a regular expression in RE2 syntax: invalid or unsupported Perl syntax; look-around and back-references are not possible',
   ],
   [
     'a huge regular expression',

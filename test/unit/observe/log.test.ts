@@ -30,6 +30,29 @@ test('an error is written with type, message and stack', () => {
   assert.match(err['stack']!, /log\.test/);
 });
 
+test('of an error nothing else is written: clients hang commands and requests on it, with their passwords', () => {
+  const destination = new MemoryDestination();
+  const refused = Object.assign(new Error('ERR no'), {
+    code: 'ECONNREFUSED',
+    port: 6379,
+    command: { name: 'auth', args: ['user', 'hunter2'] },
+    request: { headers: { authorization: 'Bearer hunter2' } },
+    cause: Object.assign(new Error('inner'), { password: 'hunter2' }),
+  });
+  const several = new AggregateError(
+    [refused, Object.assign(new Error('second'), { password: 'hunter2' })],
+    'both',
+  );
+  const { logger } = createLogger({ level: 'info', service: 's', destination });
+  logger.fatal({ err: refused }, 'one');
+  logger.fatal({ err: several }, 'several');
+  const [one, all] = destination.lines().map(({ err }) => err as Record<string, unknown>);
+  assert.deepEqual(Object.keys(one!), ['type', 'message', 'stack', 'code', 'port']);
+  assert.equal(one!['message'], 'ERR no: inner');
+  assert.deepEqual(all!['errors'], ['ERR no: inner', 'second']);
+  assert.doesNotMatch(JSON.stringify([one, all]), /hunter2/);
+});
+
 test('the level can be changed while running', () => {
   const destination = new MemoryDestination();
   const log = createLogger({ level: 'error', service: 's', destination });

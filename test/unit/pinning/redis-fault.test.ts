@@ -25,6 +25,20 @@ describe('errors of Redis', () => {
     }
   });
 
+  it('are told without the arguments of commands, which hold passwords', () => {
+    const quoting = "ERR unknown command 'AUTH', with args beginning with: 'hunter2' ";
+    const fault = faultOf(quoting);
+    assert.match(fault.reason, /knows no AUTH; take user and password out/);
+    const others = [
+      quoting.replace('AUTH', 'HELLO'),
+      quoting.replace('AUTH', 'HELLO').replaceAll("'", '`'),
+      `All sentinels are unreachable. Retrying from scratch after 10ms. Last error: ${quoting}`,
+    ];
+    for (const message of [quoting, ...others]) {
+      assert.doesNotMatch(faultOf(message).reason, /hunter2/, message);
+    }
+  });
+
   it('are told from those of the way to it', () => {
     assert.deepEqual(faultOf('connect ECONNREFUSED 10.0.0.1:6379', 'ECONNREFUSED'), {
       kind: 'away',

@@ -25,7 +25,7 @@ function matches(match: MatchInput, some: Partial<RequestFacts>): boolean {
 }
 
 function why(match: MatchInput, some: Partial<RequestFacts>): string | undefined {
-  return mismatch(tableOf(match).routes[0]!.match!, facts(some));
+  return mismatch(tableOf(match).routes[0]!.match!, facts(some), true);
 }
 
 const headers = (...rawHeaders: string[]) => ({ rawHeaders });
@@ -180,6 +180,15 @@ describe('explain says why a row does not match', () => {
       'the request has no group; the row wants a; nor: method GET is not PUT',
     );
     assert.equal(why({ group: 'A' }, { group: 'a' }), undefined);
+  });
+
+  it('without what fields, cookies and parameters must be, unless that is asked for', () => {
+    const hidden = (match: MatchInput) => mismatch(tableOf(match).routes[0]!.match!, facts({}), false);
+    assert.equal(hidden({ headers: { X: 'token' } }), 'X is not what the row wants');
+    assert.equal(hidden({ cookies: { c: { regex: 'token' } } }), 'cookie c is not what the row wants');
+    assert.equal(hidden({ and: { query: { q: ['token'] } } }), 'query parameter q is not what the row wants');
+    assert.equal(hidden({ headers: { X: { present: true } } }), 'X is missing');
+    assert.equal(hidden({ path: { exact: '/a' } }), 'the path is not "/a"');
   });
 });
 
