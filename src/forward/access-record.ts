@@ -17,6 +17,8 @@ export interface RequestDescription {
   readonly target: string;
   /** What it gives to be told why it went where it went; undefined: it does not ask. */
   readonly debug: string | undefined;
+  /** The list of `baggage` that came with it, where it is written anew; else undefined. */
+  readonly baggage: string | undefined;
   /** Such as `HTTP/1.1`. */
   readonly protocol: string;
 }

@@ -1,4 +1,5 @@
 import { DEBUG_FIELD } from '../debug-header/debug-fields.ts';
+import { BAGGAGE, type Propagation } from '../propagation/propagate.ts';
 
 /**
  * What a proxy does with each field of a message, found by one map lookup: names are classified once and remembered
@@ -26,6 +27,9 @@ export type FieldRole =
   | 'upgrade'
   | 'expect'
   | 'debug'
+  /** Tells of a decision, and is written anew for the upstream. */
+  | 'decision'
+  | 'baggage'
   | 'trace'
   | 'keepAlive'
   | 'date';
@@ -111,8 +115,13 @@ export class FieldClassifier {
     this.#protected = new Set([...PROTECTED, ...Object.keys(own)]);
   }
 
-  static forRequests(groupHeader: string, requestId: string): FieldClassifier {
+  static forRequests(
+    groupHeader: string,
+    requestId: string,
+    propagation: Propagation | undefined,
+  ): FieldClassifier {
     return new FieldClassifier(REQUEST_ROLES, {
+      ...(propagation === undefined ? {} : propagatedRoles(propagation)),
       [groupHeader.toLowerCase()]: 'group',
       [requestId.toLowerCase()]: 'requestId',
     });
@@ -178,6 +187,14 @@ export class FieldClassifier {
     }
     return names;
   }
+}
+
+function propagatedRoles({ routeField, bucketField, baggage }: Propagation): Record<string, FieldRole> {
+  return {
+    [routeField.toLowerCase()]: 'decision',
+    [bucketField.toLowerCase()]: 'decision',
+    ...(baggage ? { [BAGGAGE]: 'baggage' } : {}),
+  };
 }
 
 /** Of a name's octets so far, and the next one. */

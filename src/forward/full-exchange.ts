@@ -16,7 +16,7 @@ import { type BodyOwner, RequestBody } from './request-body.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
 import { buildResponseHead, endsConnection, isCodingUnderstood, passableTrailers } from './response-head.ts';
 import { BadResponseError, failureOf } from './retry.ts';
-import { changesFields, upstreamFields } from './upstream-fields.ts';
+import { upstreamFields } from './upstream-fields.ts';
 
 /** Request bodies up to this size leave with the head in one write, when they came with it. */
 const MAX_COLLECTED = 16 * 1024;
@@ -117,10 +117,7 @@ export class FullExchange extends Exchange implements Dispatcher.DispatchHandler
     this.beginAttempt(connection.open && connection.served > 0);
     this.#connection = connection;
     this.#controller = undefined;
-    const { upstreamHeaders } = this.request;
-    const headers = changesFields(this.snapshot, this.live!, this.trace)
-      ? upstreamFields(upstreamHeaders, this.dispatched())
-      : upstreamHeaders;
+    const headers = upstreamFields(this.request.upstreamHeaders, this.dispatched());
     if (headers[1] === '') headers[1] = this.endpoint!.authority;
     const body = this.#body;
     connection.client.dispatch(

@@ -1,4 +1,5 @@
 /** What the configuration says about every request, compiled once per reload. */
+import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config/schema.ts';
 import { DebugGate } from '../debug-header/debug-fields.ts';
 import { compilePropagation, type Propagation } from '../propagation/propagate.ts';
@@ -53,6 +54,7 @@ export function compilePolicy(
 ): ForwardPolicy {
   const { forwarding, limits, retries, timeouts } = config;
   const trust = new TrustList(config.trust.cidrs);
+  const propagation = compilePropagation(config.propagate);
   return {
     trust,
     isTrusted: (address) => trust.has(address),
@@ -75,16 +77,24 @@ export function compilePolicy(
     tunnelTimeout: timeouts.tunnel,
     groupHeader: config.groupHeader,
     debug: config.debug === undefined ? undefined : new DebugGate(config.debug.token),
-    propagation: compilePropagation(config.propagate),
-    ...(before !== undefined && sameFields(before, config)
+    propagation,
+    ...(before !== undefined && sameFields(before, config, propagation)
       ? { requestFields: before.requestFields, responseFields: before.responseFields }
       : {
-          requestFields: FieldClassifier.forRequests(config.groupHeader, forwarding.requestId),
+          requestFields: FieldClassifier.forRequests(config.groupHeader, forwarding.requestId, propagation),
           responseFields: FieldClassifier.forResponses(forwarding.requestId),
         }),
   };
 }
 
-function sameFields(before: ForwardPolicy, config: Config): boolean {
-  return before.groupHeader === config.groupHeader && before.requestIdField === config.forwarding.requestId;
+function sameFields(
+  before: ForwardPolicy,
+  { groupHeader, forwarding }: Config,
+  propagation: Propagation | undefined,
+): boolean {
+  return (
+    before.groupHeader === groupHeader &&
+    before.requestIdField === forwarding.requestId &&
+    isDeepStrictEqual(before.propagation, propagation)
+  );
 }

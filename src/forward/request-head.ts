@@ -58,6 +58,7 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
   let forwardedProto: string | undefined;
   let forwardedHost: string | undefined;
   let debug: string | undefined;
+  let baggage: string | undefined;
 
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i]!;
@@ -118,6 +119,13 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
         continue;
       case 'debug':
         debug ??= value;
+        continue;
+      case 'decision':
+        continue;
+      case 'baggage':
+        if (nominated?.has(name.toLowerCase())) continue;
+        // Several lines of one list are one list (RFC 9110, 5.3).
+        baggage = baggage === undefined ? value : `${baggage},${value}`;
         continue;
       case 'xForwardedOther':
       case 'forwarded':
@@ -214,6 +222,7 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
     host,
     target: req.url ?? '',
     debug,
+    baggage,
     protocol: `HTTP/${req.httpVersion}`,
     accept,
     hasBody: contentLength !== 0,

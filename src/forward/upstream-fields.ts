@@ -1,5 +1,5 @@
 /** What the fields of a request become on the way to the upstream: by the row's rules, propagation and tracing. */
-import { propagate } from '../propagation/propagate.ts';
+import { propagatedFields } from '../propagation/propagate.ts';
 import type { TracedRequest } from '../tracing/tracing.ts';
 import type { RequestDescription } from './access-record.ts';
 import type { LiveRoute, Snapshot } from './forwarder.ts';
@@ -19,27 +19,37 @@ export interface Dispatched {
   readonly trace: TracedRequest | undefined;
 }
 
-/** Whether anything is to be changed; it nearly never is, and then no list of fields is made. */
-export function changesFields(
-  { policy }: Snapshot,
-  { requestRules }: LiveRoute,
-  trace: TracedRequest | undefined,
-): boolean {
-  return requestRules !== undefined || policy.propagation !== undefined || trace !== undefined;
+/** What services behind are told of the decision: names and values in turn. */
+export function decisionFields({ snapshot, live, request, bucket }: Dispatched): readonly string[] {
+  const { propagation } = snapshot.policy;
+  return propagation === undefined
+    ? NO_FIELDS
+    : propagatedFields(propagation, request.baggage, live.route.name, bucket);
 }
 
-/** @param headers names and values in turn, Host in front; @returns the same list where nothing is to be changed */
-export function upstreamFields(headers: string[], dispatched: Dispatched): string[] {
-  const { snapshot, live, index, request, peer, bucket, trace } = dispatched;
+/** Whether fields are to be changed besides; they nearly never are, and then no list of them is made. */
+export function changesFields({ requestRules }: LiveRoute, trace: TracedRequest | undefined): boolean {
+  return requestRules !== undefined || trace !== undefined;
+}
+
+/** By the row's rules and tracing. @param headers names and values in turn, Host in front */
+export function changedFields(headers: string[], dispatched: Dispatched): string[] {
+  const { snapshot, live, index, request, peer, trace } = dispatched;
   let fields = headers;
-  const { propagation } = snapshot.policy;
-  if (propagation !== undefined) fields = propagate(propagation, fields, live.route.name, bucket);
   if (live.requestRules !== undefined) {
     fields = applyHeaderRules(live.requestRules, fields, ruleContext(snapshot, live, index, request, peer));
   }
   if (trace !== undefined) fields = traced(fields, trace);
   return fields;
 }
+
+/** All of it. @param headers names and values in turn, Host in front; @returns the same list where nothing changes */
+export function upstreamFields(headers: string[], dispatched: Dispatched): string[] {
+  const told = decisionFields(dispatched);
+  return changedFields(told.length === 0 ? headers : [...headers, ...told], dispatched);
+}
+
+const NO_FIELDS: readonly string[] = [];
 
 /** The trace's state belongs to the trace: it goes on only where that does. */
 function traced(headers: readonly string[], { traceparent, continued }: TracedRequest): string[] {

@@ -4,7 +4,8 @@
  */
 import type { Config } from '../config/schema.ts';
 
-const BAGGAGE = 'baggage';
+/** The field that has members of others too, which go on (W3C Baggage, 3.2). */
+export const BAGGAGE = 'baggage';
 const ROUTE_KEY = 'pointsman.route';
 const BUCKET_KEY = 'pointsman.bucket';
 
@@ -19,7 +20,6 @@ export interface Propagation {
   readonly bucketField: string;
   readonly baggage: boolean;
   /** In lower case. */
-  readonly lowerRoute: string;
   readonly lowerBucket: string;
 }
 
@@ -31,7 +31,6 @@ export function compilePropagation(config: Config['propagate']): Propagation | u
     routeField: route,
     bucketField: bucket,
     baggage,
-    lowerRoute: route.toLowerCase(),
     lowerBucket: bucket.toLowerCase(),
   };
 }
@@ -74,33 +73,20 @@ function bucketIn(text: string): number {
 }
 
 /**
- * The fields of a request as they go to the upstream: without what came in of this kind, whoever sent it, and with what
- * was decided. A trusted peer's bucket is in the decision already.
+ * What a request gets on its way to the upstream. The fields of these names that came in were taken out when it was
+ * read, whoever sent them: a trusted peer's bucket is in the decision already.
  *
- * @param headers names and values in turn
- * @param bucket  -1: the request has none
- * @returns a new list
+ * @param received the list of `baggage` that came in; undefined when there was none, or none is used
+ * @param bucket   -1: the request has none
+ * @returns names and values in turn
  */
-export function propagate(
-  propagation: Propagation,
-  headers: readonly string[],
+export function propagatedFields(
+  { routeField, bucketField, baggage }: Propagation,
+  received: string | undefined,
   route: string,
   bucket: number,
 ): string[] {
-  const { routeField, bucketField, lowerRoute, lowerBucket, baggage } = propagation;
-  const fields: string[] = [];
-  let received: string | undefined;
-  for (let i = 0; i < headers.length; i += 2) {
-    const name = headers[i]!;
-    if (isNamed(name, lowerRoute) || isNamed(name, lowerBucket)) continue;
-    if (baggage && isNamed(name, BAGGAGE)) {
-      // Several lines of one list are one list (RFC 9110, 5.3).
-      received = received === undefined ? headers[i + 1]! : `${received},${headers[i + 1]!}`;
-      continue;
-    }
-    fields.push(name, headers[i + 1]!);
-  }
-  fields.push(routeField, route);
+  const fields = [routeField, route];
   if (bucket !== -1) fields.push(bucketField, String(bucket));
   if (baggage) fields.push(BAGGAGE, baggageWith(received, route, bucket));
   return fields;

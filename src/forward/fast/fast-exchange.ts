@@ -7,7 +7,7 @@ import { applyHeaderRules, ruleContext } from '../header-rules.ts';
 import type { Peer } from '../peer.ts';
 import type { FailureReason } from '../reasons.ts';
 import { isPassableTrailer } from '../response-head.ts';
-import { changesFields, upstreamFields } from '../upstream-fields.ts';
+import { changedFields, changesFields, decisionFields } from '../upstream-fields.ts';
 import { BodyFraming } from './body-framing.ts';
 import type { Passage } from './chunked-body.ts';
 import type { ClientConnection } from './client-connection.ts';
@@ -179,14 +179,15 @@ export class FastExchange extends Exchange implements SocketUser {
   }
 
   #upstreamHead(): string {
-    const { upstreamHead } = this.request;
-    if (!changesFields(this.snapshot, this.live!, this.trace)) return upstreamHead;
+    let head = this.request.upstreamHead;
+    if (this.snapshot.policy.propagation !== undefined) head += fieldLines(decisionFields(this.dispatched()));
+    if (!changesFields(this.live!, this.trace)) return head;
     // What changes fields expects Host in front.
-    const line = upstreamHead.slice(0, upstreamHead.indexOf('\r\n') + 2);
-    const fields = fieldList(upstreamHead);
+    const line = head.slice(0, head.indexOf('\r\n') + 2);
+    const fields = fieldList(head);
     const host = fields.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === 'host');
     const ordered = [...fields.splice(host, 2), ...fields];
-    return line + fieldLines(upstreamFields(ordered, this.dispatched()));
+    return line + fieldLines(changedFields(ordered, this.dispatched()));
   }
 
   /** @returns the offset behind the last octet of the body that was here */

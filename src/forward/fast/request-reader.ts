@@ -154,6 +154,7 @@ export function readRequest(
   let forwardedProto: string | undefined;
   let forwardedHost: string | undefined;
   let debug: string | undefined;
+  let baggage: string | undefined;
 
   for (let count = 0; ; count++) {
     if (i >= to) return PARTIAL;
@@ -253,6 +254,11 @@ export function readRequest(
       case 'debug':
         debug ??= latin1(bytes, start, end);
         break;
+      case 'baggage': {
+        const value = latin1(bytes, start, end);
+        baggage = baggage === undefined ? value : `${baggage},${value}`;
+        break;
+      }
       case 'xForwardedOther':
       case 'forwarded':
         if (trusted) continue;
@@ -302,6 +308,7 @@ export function readRequest(
     host: authority,
     target: path,
     debug,
+    baggage,
     protocol: 'HTTP/1.1',
     contentLength: isChunked ? -1 : contentLength,
     closes,

@@ -28,6 +28,7 @@ function config(origin: Origin, fastLane: boolean): TestConfig {
     service: 'differential',
     trust: { cidrs: ['127.0.0.2/32'] },
     forwarding: { fastLane, forwarded: true },
+    propagate: {},
     health: { enabled: false },
     outlier: { enabled: false },
     retries: { attempts: 2, budget: { percent: 100, floor: 10_000 } },

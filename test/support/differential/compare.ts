@@ -139,6 +139,11 @@ function responseLines(message: Message): string[] {
   return lines;
 }
 
+/** Of a user whose id was drawn for the request. */
+function withoutBucket(line: string): string {
+  return line.replace(/(?<=^X-Pointsman-Bucket: |pointsman\.bucket=)\d+/, '<drawn>');
+}
+
 /** What came for one mark: a request that was sent again, since its connection broke, counts once. */
 function upstreamLines(seen: readonly Seen[]): string[] {
   const all = seen.map(({ backend, message }) => {
@@ -155,7 +160,7 @@ function upstreamLines(seen: readonly Seen[]): string[] {
     }
     return [
       `${backend} ${message.startLine}, Host ${host}`,
-      ...fields,
+      ...(fields.includes('X-Pointsman-Route: issued') ? fields.map(withoutBucket) : fields),
       // undici sends no chunks where there is no content, and no length of none with methods that need not say so.
       message.body === ''
         ? 'no body'

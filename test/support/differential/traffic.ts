@@ -61,6 +61,10 @@ const FIELDS: readonly string[] = [
   'TE: trailers',
   'Proxy-Authorization: Basic eA==',
   'X-Cookie-Row: 1',
+  'X-Pointsman-Route: internal',
+  'X-Pointsman-Bucket: 12',
+  'baggage: a=b;p, pointsman.bucket=9',
+  'Baggage: c="d"',
 ];
 
 const ODD_FIELDS: readonly string[] = [

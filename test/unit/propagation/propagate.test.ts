@@ -1,63 +1,92 @@
 import assert from 'node:assert/strict';
+import type { IncomingMessage } from 'node:http';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { configSchema } from '../../../src/config/schema.ts';
-import { compilePropagation, givenBucket, propagate } from '../../../src/propagation/propagate.ts';
+import { type FastRequest, readRequest } from '../../../src/forward/fast/request-reader.ts';
+import { type RequestHead, readRequestHead } from '../../../src/forward/request-head.ts';
+import { compilePropagation, givenBucket, propagatedFields } from '../../../src/propagation/propagate.ts';
+import { peerAt, policyOf } from '../../support/forward-policy.ts';
 
-const compiled = (more: object = {}) =>
-  compilePropagation(
-    configSchema.parse({
-      backends: { a: { url: 'http://a' } },
-      routes: [{ name: 'r', split: { a: 1 } }],
-      propagate: more,
-    }).propagate,
-  )!;
-const standard = compiled();
-const plain = compiled({ baggage: false, bucket: 'X-Canary-Bucket' });
+const standardPolicy = policyOf({ propagate: {} });
+const plainPolicy = policyOf({ propagate: { baggage: false, bucket: 'X-Canary-Bucket' } });
+const standard = standardPolicy.propagation!;
+const plain = plainPolicy.propagation!;
+
+/** What came in and goes on, as the readers of the lanes leave it: names and values in turn. */
+const READERS = {
+  fast(fields: readonly string[], policy = standardPolicy) {
+    let text = 'GET / HTTP/1.1\r\nHost: a\r\n';
+    for (let i = 0; i < fields.length; i += 2) text += `${fields[i]}: ${fields[i + 1]}\r\n`;
+    const bytes = Buffer.from(`${text}\r\n`, 'latin1');
+    const request = readRequest(bytes, 0, bytes.length, 100, policy, peerAt(true)) as FastRequest;
+    const passed = request.upstreamHead
+      .split('\r\n')
+      .slice(1, -1)
+      .flatMap((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]);
+    return { passed, baggage: request.baggage };
+  },
+  full(fields: readonly string[], policy = standardPolicy) {
+    const request = {
+      ...{ method: 'GET', url: '/', httpVersion: '1.1', httpVersionMajor: 1, httpVersionMinor: 1 },
+      ...{ rawHeaders: ['Host', 'a', ...fields], headers: {} },
+    } as unknown as IncomingMessage;
+    const { upstreamHeaders, baggage }: RequestHead = readRequestHead(request, policy, peerAt(true));
+    return { passed: upstreamHeaders, baggage };
+  },
+};
 
 describe('a decision in the fields of a request', () => {
   it('is nothing unless it is asked for', () => {
     assert.equal(compilePropagation(undefined), undefined);
+    const sent = ['X-Pointsman-Bucket', '3', 'baggage', 'a=b'];
+    for (const read of Object.values(READERS)) {
+      const { passed, baggage } = read(sent, policyOf());
+      assert.ok(passed.join().includes(sent.join()));
+      assert.equal(baggage, undefined);
+    }
   });
 
   it('names the route, the bucket and both as baggage', () => {
-    assert.deepEqual(propagate(standard, ['Host', 'a'], 'free', 431), [
-      ...['Host', 'a', 'X-Pointsman-Route', 'free', 'X-Pointsman-Bucket', '431'],
+    assert.deepEqual(propagatedFields(standard, undefined, 'free', 431), [
+      ...['X-Pointsman-Route', 'free', 'X-Pointsman-Bucket', '431'],
       ...['baggage', 'pointsman.route=free,pointsman.bucket=431'],
     ]);
   });
 
   it('has no bucket where the request has none, and no baggage where none is wanted', () => {
-    assert.deepEqual(propagate(plain, ['Host', 'a'], 'free', -1), ['Host', 'a', 'X-Pointsman-Route', 'free']);
-    assert.deepEqual(propagate(standard, [], 'free', -1).slice(-2), ['baggage', 'pointsman.route=free']);
-  });
-
-  it('replaces what came in, in any case of the names, and keeps the baggage of others in order', () => {
-    const fields = propagate(
-      standard,
-      [
-        ...['x-pointsman-bucket', '1', 'X-POINTSMAN-ROUTE', 'internal', 'Baggage', 'user=4711;secret , a=b'],
-        ...['Accept', '*/*', 'baggage', 'pointsman.bucket=7;x, pointsman.route = internal,z=1'],
-      ],
-      'free',
-      431,
-    );
-    assert.deepEqual(fields, [
-      ...['Accept', '*/*', 'X-Pointsman-Route', 'free', 'X-Pointsman-Bucket', '431'],
-      ...['baggage', 'pointsman.route=free,pointsman.bucket=431,user=4711;secret,a=b,z=1'],
+    assert.deepEqual(propagatedFields(plain, undefined, 'free', -1), ['X-Pointsman-Route', 'free']);
+    assert.deepEqual(propagatedFields(standard, undefined, 'free', -1).slice(-2), [
+      'baggage',
+      'pointsman.route=free',
     ]);
   });
 
-  it('leaves baggage alone where it is not used', () => {
-    const fields = propagate(plain, ['baggage', 'pointsman.bucket=7'], 'free', -1);
-    assert.deepEqual(fields.slice(0, 2), ['baggage', 'pointsman.bucket=7']);
-  });
+  for (const [lane, read] of Object.entries(READERS)) {
+    it(`replaces what came in, in any case of the names, and keeps the baggage of others in order (${lane} lane)`, () => {
+      const { passed, baggage } = read([
+        ...['x-pointsman-bucket', '1', 'X-POINTSMAN-ROUTE', 'internal', 'Baggage', 'user=4711;secret , a=b'],
+        ...['Accept', '*/*', 'baggage', 'pointsman.bucket=7;x, pointsman.route = internal,z=1'],
+      ]);
+      assert.deepEqual(passed.slice(0, 4), ['Host', 'a', 'Accept', '*/*']);
+      assert.doesNotMatch(passed.join(), /pointsman-|baggage/i);
+      assert.equal(
+        propagatedFields(standard, baggage, 'free', 431).at(-1),
+        'pointsman.route=free,pointsman.bucket=431,user=4711;secret,a=b,z=1',
+      );
+    });
+
+    it(`leaves baggage alone where it is not used (${lane} lane)`, () => {
+      const { passed, baggage } = read(['baggage', 'pointsman.bucket=7'], plainPolicy);
+      assert.deepEqual(passed.slice(2, 4), ['baggage', 'pointsman.bucket=7']);
+      assert.equal(baggage, undefined);
+    });
+  }
 
   it('bounds baggage to 64 members and 8192 bytes, and never loses its own', () => {
     const many = Array.from({ length: 5_000 }, (_, i) => `k${i}=v`).join(',');
-    const list = propagate(standard, ['baggage', many], 'free', 1).at(-1)!;
+    const list = propagatedFields(standard, many, 'free', 1).at(-1)!;
     assert.equal(list.split(',').length, 64);
-    const long = propagate(standard, ['baggage', `a=${'x'.repeat(9_000)},b=1`], 'free', 1).at(-1)!;
+    const long = propagatedFields(standard, `a=${'x'.repeat(9_000)},b=1`, 'free', 1).at(-1)!;
     assert.equal(long, 'pointsman.route=free,pointsman.bucket=1,b=1');
   });
 
@@ -83,8 +112,9 @@ describe('a decision in the fields of a request', () => {
       ),
     );
     fc.assert(
-      fc.property(fc.array(field, { maxLength: 8 }), (list) => {
-        const fields = propagate(standard, list.flat(), 'free', 431);
+      fc.property(fc.array(field, { maxLength: 8 }), fc.constantFrom('fast', 'full'), (list, lane) => {
+        const { passed, baggage } = READERS[lane as keyof typeof READERS](list.flat());
+        const fields = [...passed, ...propagatedFields(standard, baggage, 'free', 431)];
         const pairs = fields.flatMap((name, i) =>
           i % 2 === 0 ? [[name.toLowerCase(), fields[i + 1]!]] : [],
         );
@@ -121,7 +151,7 @@ describe('the bucket that a trusted peer gives', () => {
 
   it('is what was propagated, for every bucket, by field and by baggage', () => {
     for (let bucket = 0; bucket < 10_000; bucket++) {
-      const fields = propagate(standard, [], 'free', bucket);
+      const fields = propagatedFields(standard, undefined, 'free', bucket);
       assert.equal(givenBucket(standard, fields), bucket);
       assert.equal(givenBucket(standard, fields.slice(-2)), bucket);
     }
