@@ -26,6 +26,8 @@ export interface Case {
   readonly drivers: readonly ('autocannon' | 'wrk')[] | 'paced';
   /** Requests a second of `paced`. Default: that of the pace. */
   readonly rate?: number;
+  /** What ratios are to. Default: `haproxy`. */
+  readonly reference?: string;
 }
 
 export interface Pace {
@@ -97,7 +99,14 @@ async function measureStarted(started: readonly Started[], scene: Scene): Promis
     if (subject.name !== 'direct') rates.push(requests / seconds);
     trimLogs(folder);
   }
-  const common = { scenario, size, connections, accessLog };
+  const { reference } = scene.case;
+  const common = {
+    scenario,
+    size,
+    connections,
+    accessLog,
+    ...(reference === undefined ? {} : { reference }),
+  };
   if (drivers === 'paced') {
     const rate = scene.case.rate ?? pace.rate ?? Math.floor(Math.min(...rates) / 2);
     const series = await measureSeries(started, scene, (running) =>

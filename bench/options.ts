@@ -35,7 +35,7 @@ export const USAGE = `usage: npm run bench -- [options]
   --sizes A,B        bytes of the bodies, at most ${LARGEST_BODY} (1024)
   --rounds N         the table shows medians over them (3; 5 with --standard)
   --seconds N        of each round (5)
-  --warmup N         seconds before the first round (2)
+  --warmup N         seconds before the first round (2; 10 with --standard: until the compiler has done its work)
   --connections A,B  kept open by the load generator (64)
   --access-log       one line of log per request, to a file; only subjects that can
   --plain            without X-Forwarded-*, Via and X-Request-Id
@@ -63,7 +63,7 @@ export function readBenchOptions(args: readonly string[]): BenchOptions | 'help'
   if (write && !standard)
     throw new UsageError('--write: only what --standard measures goes into bench/README.md');
   if (standard && !wrk) throw new UsageError('--standard: wrk is not installed');
-  const warmup = whole('--warmup', values.warmup, 0, 3600);
+  const warmup = whole('--warmup', values.warmup ?? (standard ? '10' : '2'), 0, 3600);
   const rate = values.rate === undefined ? undefined : whole('--rate', values.rate, 1, 1_000_000);
   if (values.latency && rate === undefined && warmup === 0)
     throw new UsageError('--latency: needs --rate, or a --warmup that tells what the slowest can do');
@@ -102,7 +102,7 @@ function parse(args: readonly string[]) {
         sizes: { type: 'string', default: '1024' },
         rounds: { type: 'string' },
         seconds: { type: 'string', default: '5' },
-        warmup: { type: 'string', default: '2' },
+        warmup: { type: 'string' },
         connections: { type: 'string', default: '64' },
         'access-log': { type: 'boolean', default: false },
         plain: { type: 'boolean', default: false },

@@ -39,7 +39,8 @@ export function picture(results: Results): string {
   const groups = new Map<string, Bar[]>();
   for (const part of PARTS) {
     for (const { title, subject, cpu } of results[part]?.ratios ?? []) {
-      if (cpu === undefined || part === 'latency' || COLOURS[subject] === undefined) continue;
+      if (cpu === undefined || part === 'latency' || part === 'cost' || COLOURS[subject] === undefined)
+        continue;
       groups.set(title, [...(groups.get(title) ?? []), { subject, ratio: cpu }]);
     }
   }

@@ -1,4 +1,4 @@
-/** From rounds to tables: medians, ratios to HAProxy of the same run, plain text and Markdown. */
+/** From rounds to tables: medians, ratios to HAProxy, or another reference, of the same run, plain text and Markdown. */
 
 import type { DriverName, Latency } from './drivers/driver.ts';
 import type { Round } from './measure.ts';
@@ -21,6 +21,8 @@ export interface Section {
   readonly accessLog: boolean;
   /** Requests a second, in latency mode. */
   readonly rate?: number;
+  /** The subject that ratios are to. Default: `haproxy`. */
+  readonly reference?: string;
   readonly series: readonly Series[];
 }
 
@@ -38,7 +40,7 @@ export interface Summary {
 
 export interface ComparedSummary extends Summary {
   /**
-   * CPU per request, as a multiple of HAProxy's: the median over the rounds of the ratio within each round, so that a
+   * CPU per request, as a multiple of the reference's: the median over the rounds of the ratio within each round, so that a
    * machine that is slower for a while counts for both.
    */
   readonly cpuRatio: number | undefined;
@@ -52,7 +54,7 @@ export function median(values: readonly number[]): number {
 }
 
 export function summariesOf(section: Section): ComparedSummary[] {
-  const reference = section.series.find(({ subject }) => subject === 'haproxy');
+  const reference = section.series.find(({ subject }) => subject === referenceOf(section));
   return section.series.map((series) => {
     const ratios = series.rounds.flatMap((round, index) => {
       const [own, others] = [cpuPerRequest(round), cpuPerRequest(reference?.rounds[index])];
@@ -60,6 +62,10 @@ export function summariesOf(section: Section): ComparedSummary[] {
     });
     return { ...summarize(series), cpuRatio: ratios.length === 0 ? undefined : median(ratios) };
   });
+}
+
+function referenceOf({ reference = 'haproxy' }: Section): string {
+  return reference;
 }
 
 function cpuPerRequest(round: Round | undefined): number | undefined {
@@ -119,10 +125,11 @@ const DISTURBED = 0.05;
 
 export function tableOf(section: Section): Table {
   const summaries = summariesOf(section);
-  const reference = summaries.find(({ subject }) => subject === 'haproxy');
+  const reference = summaries.find(({ subject }) => subject === referenceOf(section));
+  const referenceName = referenceOf(section) === 'haproxy' ? 'HAProxy' : referenceOf(section);
   const base = summaries.find(({ subject }) => subject === 'direct');
   const paced = section.rate !== undefined;
-  const haproxyAdds = reference === undefined ? undefined : addedTo(reference, base);
+  const referenceAdds = reference === undefined ? undefined : addedTo(reference, base);
   const rows = summaries.map((summary): Cells => {
     const { latency, cpu } = summary;
     if (Number.isNaN(summary.requestsPerSecond)) return [summary.subject, 'FAILED'];
@@ -131,7 +138,7 @@ export function tableOf(section: Section): Table {
       String(Math.round(summary.requestsPerSecond)),
       ratio(paced ? undefined : summary.requestsPerSecond, reference?.requestsPerSecond),
       ...[latency.p50, latency.p90, latency.p99, latency.p999, latency.max].map((value) => value.toFixed(2)),
-      ...(paced ? added(addedTo(summary, base), haproxyAdds) : []),
+      ...(paced ? added(addedTo(summary, base), referenceAdds) : []),
       cpu === undefined ? '–' : cpu.total.toFixed(1),
       cpu === undefined ? '–' : `${cpu.user.toFixed(1)} + ${cpu.system.toFixed(1)}`,
       summary.cpuRatio === undefined ? '–' : summary.cpuRatio.toFixed(2),
@@ -142,12 +149,12 @@ export function tableOf(section: Section): Table {
   const head = [
     'subject',
     'requests/s',
-    '× HAProxy',
+    `× ${referenceName}`,
     ...['p50', 'p90', 'p99', 'p99.9', 'max'].map((name) => `${name} ms`),
-    ...(paced ? ['added p50, p99, p99.9 ms', 'added × HAProxy'] : []),
+    ...(paced ? ['added p50, p99, p99.9 ms', `added × ${referenceName}`] : []),
     'CPU µs/request',
     'user + system',
-    'CPU × HAProxy',
+    `CPU × ${referenceName}`,
     'proxy core busy',
     'peak RSS MiB',
   ];
@@ -175,11 +182,11 @@ function addedTo({ latency, subject }: Summary, base: Summary | undefined): numb
   return (['p50', 'p99', 'p999'] as const).map((at) => latency[at] - base.latency[at]);
 }
 
-function added(own: number[] | undefined, haproxy: number[] | undefined): string[] {
+function added(own: number[] | undefined, reference: number[] | undefined): string[] {
   if (own === undefined) return ['–', '–'];
   return [
     own.map((ms) => ms.toFixed(2)).join(', '),
-    haproxy === undefined ? '–' : own.map((ms, index) => (ms / haproxy[index]!).toFixed(2)).join(', '),
+    reference === undefined ? '–' : own.map((ms, index) => (ms / reference[index]!).toFixed(2)).join(', '),
   ];
 }
 

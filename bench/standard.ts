@@ -9,7 +9,7 @@ import type { Subject } from './subjects/subject.ts';
 import type { Scenario } from './workload.ts';
 
 /** Measured by cases; the others have programs of their own. */
-export const CASE_PARTS = ['cpu', 'log', 'bodies', 'connect', 'latency'] as const;
+export const CASE_PARTS = ['cpu', 'log', 'cost', 'bodies', 'connect', 'latency'] as const;
 export const PARTS = [...CASE_PARTS, 'idle', 'transfer'] as const;
 export type CasePart = (typeof CASE_PARTS)[number];
 export type Part = (typeof PARTS)[number];
@@ -17,6 +17,7 @@ export type Part = (typeof PARTS)[number];
 export const PART_TITLES: Readonly<Record<Part, string>> = {
   cpu: 'CPU per request',
   log: 'CPU per request with an access log of all requests',
+  cost: 'What telling of decisions, guarding and watching cost',
   bodies: 'Large bodies',
   connect: 'A new connection for every request',
   latency: 'Latency at half of the load that the slowest can carry, and at 15,000 requests/s',
@@ -45,6 +46,13 @@ export function casesOf(part: CasePart): Case[] {
       ];
     case 'log':
       return [{ ...closedLoop('get', 1024, 64, PEERS), accessLog: true }];
+    case 'cost': {
+      const names = ['pointsman', 'pointsman-observed'];
+      return [
+        { ...closedLoop('get', 1024, 64, names), reference: 'pointsman' },
+        { ...closedLoop('pinned', 1024, 64, names), reference: 'pointsman' },
+      ];
+    }
     case 'bodies':
       return [closedLoop('get', 64 * 1024, 64, PEERS), closedLoop('get', 1024 * 1024, 64, PEERS)];
     case 'connect':

@@ -1,6 +1,7 @@
 /** Pointsman from this checkout, one worker. */
 
 import { readFileSync, writeFileSync } from 'node:fs';
+import { get } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ConfigInput } from '../../src/config/schema.ts';
@@ -16,6 +17,8 @@ export interface Variant {
   readonly fastLane?: boolean;
   /** Of all backends. Default: 1. */
   readonly pipelining?: number;
+  /** With what tells of decisions and acts on them, and somebody who watches. Default: false. */
+  readonly observed?: boolean;
 }
 
 /** As it comes: the fast lane, one request at a time on an upstream connection. */
@@ -24,6 +27,11 @@ export const pointsman = subject('pointsman', {});
 export const pointsmanFull = subject('pointsman-full', { fastLane: false });
 /** With requests of one turn of the event loop sharing an upstream connection. */
 export const pointsmanPipelining = subject('pointsman-pipelining', { pipelining: 16 });
+/**
+ * With guards that act, a release set, decisions told to the upstreams (`baggage` too), debugging and acting allowed,
+ * the status page open and metrics scraped every 5 s. All but tracing, which is for samples of requests.
+ */
+export const pointsmanObserved = subject('pointsman-observed', { observed: true });
 
 function subject(name: string, variant: Variant): Subject {
   return {
@@ -44,16 +52,21 @@ function subject(name: string, variant: Variant): Subject {
         core: options.placement.proxy,
         nodeArgs: options.nodeArgs ?? [],
       });
-      const { traffic } = await listening();
+      const { traffic, admin } = await listening();
       const log = options.accessLog ? { logFile: process.outputFile } : {};
-      return { port: traffic, process, ...log, stop: () => process.stop() };
+      const watcher = variant.observed === true ? watch(admin) : undefined;
+      const stop = () => {
+        watcher?.stop();
+        return process.stop();
+      };
+      return { port: traffic, process, ...log, stop };
     },
   };
 }
 
 export function pointsmanConfig(
   options: Pick<SubjectOptions, 'upstreamPorts' | 'pinned' | 'accessLog' | 'plain'>,
-  { fastLane = true, pipelining = 1 }: Variant = {},
+  { fastLane = true, pipelining = 1, observed = false }: Variant = {},
 ): ConfigInput {
   return {
     listen: '127.0.0.1:0',
@@ -67,11 +80,38 @@ export function pointsmanConfig(
       ...(row.group === undefined ? {} : { match: { group: row.group } }),
       split: row.split as Record<string, number>,
       ...(options.pinned && Object.keys(row.split).length > 1 ? { pin: 'user' } : {}),
+      ...(observed && Object.keys(row.split).length > 1 ? { guard: 'act' } : {}),
     })),
+    ...(observed
+      ? {
+          sets: { release: ['canary', 'paid'] },
+          propagate: {},
+          debug: { token: 'a-token-of-the-bench' },
+          acting: { token: 'a-token-of-the-bench' },
+        }
+      : {}),
     ...(options.pinned ? { pins: { user: { by: [{ header: 'X-User-Id' }], store: 'none' } } } : {}),
     forwarding: { fastLane, ...(options.plain ? { xForwarded: false, via: '' } : {}) },
     accessLog: { mode: options.accessLog ? 'all' : 'off' },
     shutdown: { delay: '0ms', timeout: '5s' },
+  };
+}
+
+/** Keeps the status page's events open, and scrapes the metrics every 5 s. */
+function watch(admin: number): { stop(): void } {
+  const events = get({ host: '127.0.0.1', port: admin, path: '/events' }, (response) => response.resume());
+  events.on('error', () => {});
+  const scrape = setInterval(() => {
+    get({ host: '127.0.0.1', port: admin, path: '/metrics' }, (response) => response.resume()).on(
+      'error',
+      () => {},
+    );
+  }, 5_000);
+  return {
+    stop() {
+      clearInterval(scrape);
+      events.destroy();
+    },
   };
 }
 

@@ -4,12 +4,13 @@ import { direct } from './direct.ts';
 import { haproxy } from './haproxy.ts';
 import { nginx } from './nginx.ts';
 import { httpProxy3, httpxy } from './node-proxy.ts';
-import { pointsman, pointsmanFull, pointsmanPipelining } from './pointsman.ts';
+import { pointsman, pointsmanFull, pointsmanObserved, pointsmanPipelining } from './pointsman.ts';
 import type { Subject } from './subject.ts';
 
 export const SUBJECTS: readonly Subject[] = [
   pointsman,
   pointsmanPipelining,
+  pointsmanObserved,
   pointsmanFull,
   haproxy,
   nginx,
