@@ -1,6 +1,7 @@
 /**
- * Builds the package into `dist`: the JavaScript, the JSON Schema of the configuration, and which commit it is of. The
- * commit is $COMMIT where there is no git, as in an image.
+ * Builds the package into `dist`: the JavaScript, the JSON Schema of the configuration, the bill of materials, and which
+ * commit it is of. The commit is $COMMIT where there is no git, as in an image; the date of the bill is
+ * $SOURCE_DATE_EPOCH, or that of the commit.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -9,6 +10,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { checkedOutCommit } from '../../src/commands/version.ts';
 import { configJsonSchema } from '../../src/config/json-schema.ts';
+import { sbomDocument } from './sbom.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const DIST = path.join(ROOT, 'dist');
@@ -29,3 +31,18 @@ if (commit !== undefined && !/^[0-9a-f]{7,64}(-dirty)?$/.test(commit)) {
   throw new Error(`$COMMIT is to be the name of a commit, not "${commit}"`);
 }
 writeFileSync(path.join(DIST, 'build.json'), `${JSON.stringify({ commit })}\n`);
+writeFileSync(
+  path.join(DIST, 'sbom.cdx.json'),
+  `${JSON.stringify(sbomDocument(dateOfRelease()), undefined, 2)}\n`,
+);
+
+/** Seconds since 1970 (https://reproducible-builds.org/specs/source-date-epoch); undefined where nobody knows. */
+function dateOfRelease(): number | undefined {
+  const given = process.env['SOURCE_DATE_EPOCH'];
+  if (given !== undefined && !/^\d{1,11}$/.test(given)) {
+    throw new Error(`$SOURCE_DATE_EPOCH is to be seconds since 1970, not "${given}"`);
+  }
+  if (given !== undefined) return Number(given);
+  const { stdout } = spawnSync('git', ['-C', ROOT, 'log', '-1', '--format=%ct'], { encoding: 'utf8' });
+  return /^\d+$/.test(stdout?.trim() ?? '') ? Number(stdout.trim()) : undefined;
+}

@@ -1,7 +1,8 @@
 /** The admin port: the status page, probes, metrics and status; and, for whoever has the token, actions. */
 
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { ConnectionCount } from '../admission/connection-count.ts';
 import type { Logger } from '../observe/log.ts';
 import { type AccessRefusal, refuseForeign, type TokenGate } from './access.ts';
 import { ACTION_NAMES, type ActionAnswer, type Actions, isAction } from './actions.ts';
@@ -51,13 +52,15 @@ const MAX_BODY = 16 * 1024;
 
 const TEXT = 'text/plain; charset=utf-8';
 const JSON_TYPE = 'application/json';
-/** Kubelet, Prometheus and people: more connections than this are somebody's mistake. */
+/** Kubelet, Prometheus and people: more connections than this are somebody's mistake, or meant to keep probes out. */
 const MAX_CONNECTIONS = 256;
+const MAX_CONNECTIONS_PER_CLIENT = 64;
 const CLOSE_GRACE_MS = 500;
 
 export class AdminServer {
   readonly #options: AdminServerOptions;
   readonly #server: http.Server;
+  readonly #connections = new ConnectionCount();
   #rendering: Promise<Answer> | undefined;
 
   constructor(options: AdminServerOptions) {
@@ -74,6 +77,9 @@ export class AdminServer {
     );
     this.#server.maxConnections = MAX_CONNECTIONS;
     this.#server.maxHeadersCount = 100;
+    this.#server.on('connection', (socket) => this.#onConnection(socket));
+    // Those that come next find room, and those that have something to ask come again.
+    this.#server.on('drop', () => this.#server.closeIdleConnections());
   }
 
   /** Rejects with an Error whose message says why, and who has the port if that can be found out. */
@@ -107,6 +113,16 @@ export class AdminServer {
         resolve();
       });
     });
+  }
+
+  /** One that has more than its part is closed at once, so that there is room for probes whatever it does. */
+  #onConnection(socket: Socket): void {
+    const address = socket.remoteAddress ?? '';
+    if (!this.#connections.add(address, MAX_CONNECTIONS_PER_CLIENT)) {
+      socket.destroy();
+      return;
+    }
+    socket.once('close', () => this.#connections.remove(address));
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -1,8 +1,13 @@
 /** What counts as one client: an IPv4 address, or the /64 of an IPv6 one, which is what a single host is given. */
 
+/** An IPv4 address as a listener for both families shows it. */
+const MAPPED = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
+
 /** @param address in any spelling that a socket or a field yields; without brackets, port or zone of others */
 export function clientKey(address: string): string {
   if (!address.includes(':')) return address;
+  const mapped = MAPPED.exec(address);
+  if (mapped !== null) return mapped[1]!;
   const zone = address.indexOf('%');
   const plain = zone === -1 ? address : address.slice(0, zone);
   const gap = plain.indexOf('::');

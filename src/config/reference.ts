@@ -10,16 +10,22 @@ import { choicesOf, kindOf } from './type-words.ts';
 const BEGIN = '<!-- reference:begin -->';
 const END = '<!-- reference:end -->';
 
-interface Row {
+/** One key, as a row of the table. */
+export interface ReferenceRow {
   readonly key: string;
   readonly type: string;
   readonly fallback: string;
   readonly meaning: string;
 }
 
+/** Every key: nested ones dotted, as in the table. */
+export function referenceRows(): readonly ReferenceRow[] {
+  return rowsOf('', valueSchema());
+}
+
 /** Markdown: key, type, default, meaning; nested keys dotted (`backends.<name>.url`, `routes[].split`). */
 export function referenceTable(): string {
-  const lines = rowsOf('', valueSchema()).map(
+  const lines = referenceRows().map(
     ({ key, type, fallback, meaning }) => `| \`${key}\` | ${type} | ${fallback} | ${meaning} |`,
   );
   return ['| Key | Type | Default | Meaning |', '|---|---|---|---|', ...lines, ''].join('\n');
@@ -37,11 +43,11 @@ export function replaceReference(readme: string): string {
   return `${readme.slice(0, begin + BEGIN.length)}\n${referenceTable()}${readme.slice(end)}`;
 }
 
-function rowsOf(prefix: string, schema: JsonSchema): Row[] {
+function rowsOf(prefix: string, schema: JsonSchema): ReferenceRow[] {
   return Object.entries(schema.properties ?? {}).flatMap(([name, value]) => {
     const key = `${prefix}${name}`;
     const required = schema.required?.includes(name) === true;
-    const row: Row = {
+    const row: ReferenceRow = {
       key,
       type: typeWords(value),
       fallback: defaultWords(value, required),
@@ -52,8 +58,8 @@ function rowsOf(prefix: string, schema: JsonSchema): Row[] {
 }
 
 /** The keys of the maps that a value is, or is a map or list of. */
-function inner(key: string, schema: JsonSchema): Row[] {
-  const rows = new Map<string, Row>();
+function inner(key: string, schema: JsonSchema): ReferenceRow[] {
+  const rows = new Map<string, ReferenceRow>();
   const branches = branchesOf(schema);
   const oneOf = branches.filter(({ properties }) => properties !== undefined).length > 1;
   for (const branch of branches) {

@@ -7,6 +7,7 @@ import net from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { AdminServer, type AdminServerOptions } from '../../src/admin/server.ts';
 import type { StatusDocument } from '../../src/admin/status.ts';
+import { waitFor } from '../support/wait-for.ts';
 
 const STATUS = { version: '1.2.3', ready: { ok: true, reasons: [] } } as unknown as StatusDocument;
 
@@ -181,6 +182,36 @@ test('scrapes at the same time share one rendering, later ones get a new one', a
   while (renderings < 2 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5));
   release();
   assert.equal((await next).text, '2');
+});
+
+test('who opens connections without end keeps nobody else out, nor himself once he lets go of them', async (t) => {
+  const { port } = await start(t);
+  const open = (localAddress: string) =>
+    new Promise<net.Socket>((resolve) => {
+      const socket = net.connect({ port, host: '127.0.0.1', localAddress });
+      socket.on('error', () => {}).resume();
+      // Closed at once, or answered.
+      socket.once('close', () => resolve(socket)).once('data', () => resolve(socket));
+      socket.write('GET /livez HTTP/1.1\r\nHost: a\r\n\r\n');
+    });
+  const flood = async (localAddress: string) => {
+    const sockets = await Promise.all(Array.from({ length: 100 }, () => open(localAddress)));
+    return sockets.filter(({ destroyed }) => !destroyed);
+  };
+  const first = await flood('127.0.0.2');
+  assert.equal(first.length, 64);
+  assert.equal((await ask(port, '/livez')).status, 200);
+  // Many of them take all there is: the idle ones give way.
+  const all = [...first];
+  for (const one of ['127.0.0.3', '127.0.0.4', '127.0.0.5', '127.0.0.6']) all.push(...(await flood(one)));
+  await waitFor('room for a probe', async () => (await ask(port, '/livez')).status === 200);
+  for (const socket of all) socket.destroy();
+  await waitFor('room for the first', async () => {
+    const socket = await open('127.0.0.2');
+    const served = !socket.destroyed;
+    socket.destroy();
+    return served;
+  });
 });
 
 test('a port that is taken rejects with who has it, and the next try may succeed', async (t) => {

@@ -1,14 +1,32 @@
 /**
- * The parts of the README that are derived from the code. `npm run docs` writes them; a test fails when they differ.
+ * The parts of README.md and SECURITY.md that are derived from the code. `npm run docs` writes them; a test fails when
+ * they differ.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { replaceReference } from '../../src/config/reference.ts';
+import { referenceRows, replaceReference } from '../../src/config/reference.ts';
 import { FAILURES } from '../../src/forward/reasons.ts';
 import { between } from './between-marks.ts';
 
 export const README = fileURLToPath(new URL('../../README.md', import.meta.url));
+export const SECURITY = fileURLToPath(new URL('../../SECURITY.md', import.meta.url));
+
+/** Keys that bound what somebody else can make the process do or keep. */
+const BOUNDS =
+  /^(limits\.(?!rates)|limits\.rates\.<name>\.(rate|burst|maxEntries)$|timeouts\.|retries\.(?!budget$)|redis\.commandTimeout$|pins\.<name>\.maxEntries$|backends\.<name>\.(maxConnections|maxPending)$)/;
+
+function boundsTable(): string {
+  const rows = referenceRows()
+    .filter(({ key }) => BOUNDS.test(key))
+    .map(({ key, fallback, meaning }) => `| \`${key}\` | ${fallback} | ${meaning} |`);
+  return ['| Key | Default | Meaning |', '|---|---|---|', ...rows].join('\n');
+}
+
+/** SECURITY.md as it should be. */
+export function deriveSecurity(text: string): string {
+  return between(text, 'bounds', boundsTable());
+}
 
 function reasonsTable(): string {
   const rows = Object.entries(FAILURES).map(
@@ -25,4 +43,5 @@ export function derive(readme: string): string {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   writeFileSync(README, derive(readFileSync(README, 'utf8')));
+  writeFileSync(SECURITY, deriveSecurity(readFileSync(SECURITY, 'utf8')));
 }

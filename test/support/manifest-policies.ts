@@ -179,6 +179,12 @@ function references(manifest: Manifest, manifests: readonly Manifest[], pods: re
     case 'NetworkPolicy': {
       if (selected(spec.podSelector.matchLabels).length !== 1)
         return [`${where}: selects no or several pods`];
+      // Whoever reaches the admin port sees everything there.
+      const open = spec.ingress.filter(
+        ({ ports = [], from = [] }: Loose) =>
+          from.length === 0 && (ports.length === 0 || ports.some(({ port }: Loose) => port !== 'http')),
+      );
+      if (open.length > 0) return [`${where}: lets everybody to more than the port of traffic`];
       // Where the tracks are at hand, traffic gets to them.
       const tracks = pods.filter(({ labels }) => labels['tier'] === 'service');
       const out: Loose[] = spec.egress.flatMap((rule: Loose) => rule.to ?? []);

@@ -14,7 +14,8 @@ const upstream = await startRawUpstream();
 const proxy = await startPointsman(
   oneBackend(upstream.url, {
     health: { enabled: false },
-    limits: { requestBody: '64KiB' },
+    // Smaller than the defaults, so that it is these that count.
+    limits: { requestBody: '64KiB', headSize: '8KiB', headers: 64 },
     timeouts: { requestHead: '400ms' },
   }),
 );
@@ -54,6 +55,9 @@ interface Case {
 const GET = 'GET /x HTTP/1.1\r\n';
 const bad = { status: 400, reason: 'bad_request' } as const;
 const mismatch = { status: 400, reason: 'host_mismatch' } as const;
+
+const fields = (count: number, length: number) =>
+  Array.from({ length: count }, (_, i) => `X-${i}: ${'v'.repeat(length)}\r\n`).join('');
 
 const cases: readonly Case[] = [
   { what: 'HTTP/0.9', bytes: 'GET /x\r\n\r\n', ...bad },
@@ -152,8 +156,8 @@ const cases: readonly Case[] = [
     open: true,
   },
   {
-    what: 'a head of more than 16 KiB',
-    bytes: `${GET}Host: a\r\n${Array.from({ length: 40 }, (_, i) => `X-${i}: ${'v'.repeat(500)}\r\n`).join('')}\r\n`,
+    what: 'a head of more than limits.headSize',
+    bytes: `${GET}Host: a\r\n${fields(20, 500)}\r\n`,
     status: 431,
     reason: 'head_too_large',
   },
@@ -171,7 +175,7 @@ const cases: readonly Case[] = [
   },
   {
     what: 'more fields than limits.headers',
-    bytes: `${GET}Host: a\r\n${Array.from({ length: 200 }, (_, i) => `X-${i}: v\r\n`).join('')}\r\n`,
+    bytes: `${GET}Host: a\r\n${fields(64, 1)}\r\n`,
     status: 431,
     reason: 'head_too_large',
   },
@@ -253,6 +257,13 @@ suite('refused, and not passed on:', () => {
 });
 
 suite('not refused:', () => {
+  test('a head just below limits.headSize, and one of limits.headers fields', async () => {
+    for (const bytes of [fields(15, 500), fields(63, 1)]) {
+      const answer = await exchange(proxy.trafficPort, `${GET}Host: a\r\n${bytes}\r\n`);
+      assert.equal(answer.status, 200);
+    }
+  });
+
   test('a body of exactly limits.requestBody', async () => {
     const body = 'x'.repeat(65_536);
     const answer = await exchange(

@@ -301,6 +301,17 @@ suite('the manifests', { skip: whyNoKubernetesTools() }, () => {
       });
     }
 
+    test('find an admin port that everybody may reach', () => {
+      for (const change of [
+        (ingress: { from?: unknown }[]) => delete ingress[1]!.from,
+        (ingress: object[]) => ingress.push({}),
+      ]) {
+        const manifests = structuredClone(good());
+        change(find(manifests, 'NetworkPolicy', 'account-service-pointsman')['spec'].ingress);
+        assert.match(brokenPolicies(manifests).join(), /lets everybody to more than the port of traffic/);
+      }
+    });
+
     test('find a table that pointsman check refuses', () => {
       const manifests = structuredClone(good());
       const map = find(manifests, 'ConfigMap', 'account-service-pointsman');

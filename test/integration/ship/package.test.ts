@@ -8,6 +8,7 @@ import { before, suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { THIRD_PARTY, thirdPartyDocument } from '../../../deploy/release/licences.ts';
+import { type Sbom, sbomDocument } from '../../../deploy/release/sbom.ts';
 import { configJsonSchema } from '../../../src/config/json-schema.ts';
 import { cleanUp } from '../../support/clean-up.ts';
 import { startHttpUpstream } from '../../support/http-upstream.ts';
@@ -50,7 +51,11 @@ suite('the package', { timeout: 180_000 }, () => {
     symlinkSync(path.join(ROOT, 'node_modules'), path.join(checkout, 'node_modules'));
     const packed = await run('npm', ['pack', '--json', `--pack-destination=${folder}`], {
       cwd: checkout,
-      env: { ...environment, COMMIT: '0123456789abcdef0123456789abcdef01234567' },
+      env: {
+        ...environment,
+        COMMIT: '0123456789abcdef0123456789abcdef01234567',
+        SOURCE_DATE_EPOCH: '1767225600',
+      },
       maxBuffer: 16 * 1024 ** 2,
     });
     const listed = JSON.parse(packed.stdout) as unknown;
@@ -66,9 +71,11 @@ suite('the package', { timeout: 180_000 }, () => {
       'dist/main.js',
       'dist/pointsman.schema.json',
       'dist/build.json',
+      'dist/sbom.cdx.json',
       'README.md',
       'LICENSE',
       'CHANGELOG.md',
+      'SECURITY.md',
       'deploy/README.md',
       'deploy/THIRD-PARTY.md',
       'deploy/pointsman.example.yaml',
@@ -79,7 +86,7 @@ suite('the package', { timeout: 180_000 }, () => {
       assert.ok(files.includes(needed), needed);
     }
     const strange = files.filter(
-      (file) => !/^(dist|deploy)\/|^(README|CHANGELOG)\.md$|^LICENSE$|^package\.json$/.test(file),
+      (file) => !/^(dist|deploy)\/|^(README|CHANGELOG|SECURITY)\.md$|^LICENSE$|^package\.json$/.test(file),
     );
     assert.deepEqual(strange, []);
     assert.deepEqual(
@@ -189,6 +196,31 @@ suite('the package', { timeout: 180_000 }, () => {
       names.filter((name) => !listed.includes(`| ${name} |`)),
       [],
     );
+  });
+
+  test('has a bill of materials of all that is installed with it, with versions and licences, the same each time', () => {
+    const text = readFileSync(`${installed}/dist/sbom.cdx.json`, 'utf8');
+    const sbom = JSON.parse(text) as Sbom & { bomFormat: string; specVersion: string };
+    assert.equal(sbom.bomFormat, 'CycloneDX');
+    assert.equal(sbom.metadata.component.name, 'pointsman');
+    assert.equal(sbom.metadata.timestamp, '2026-01-01T00:00:00.000Z');
+    assert.match(
+      sbom.serialNumber!,
+      /^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
+    );
+    assert.equal(text, `${JSON.stringify(sbomDocument(1_767_225_600), undefined, 2)}\n`);
+    const lock = JSON.parse(readFileSync(path.join(ROOT, 'package-lock.json'), 'utf8')) as {
+      packages: Record<string, { version: string; license?: string; dev?: boolean; devOptional?: boolean }>;
+    };
+    const shipped = Object.entries(lock.packages)
+      .filter(([place, { dev, devOptional }]) => place !== '' && dev !== true && devOptional !== true)
+      .map(([place, { version, license }]) => `${place.split('node_modules/').at(-1)} ${version} ${license}`);
+    const listed = sbom.components.map(({ name, version, licenses = [] }) => {
+      const [first] = licenses;
+      return `${name} ${version} ${first?.expression ?? first?.license?.id ?? first?.license?.name}`;
+    });
+    assert.ok(shipped.some((line) => line.startsWith('nodemailer ')));
+    assert.deepEqual([...new Set(listed)].sort(), [...new Set(shipped)].sort());
   });
 
   test('has a version in the form of SemVer, and a changelog', () => {

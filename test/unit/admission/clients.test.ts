@@ -10,6 +10,8 @@ function canonical(address: string): string {
   return new URL(`http://[${address}]/`).hostname.slice(1, -1);
 }
 
+const unmapped = fc.ipV6().filter((address) => !/^::ffff:.*\./i.test(address));
+
 suite('a client', () => {
   test('is an IPv4 address, or the /64 of an IPv6 one in whatever spelling', () => {
     const cases: Record<string, string> = {
@@ -23,13 +25,15 @@ suite('a client', () => {
       '64:ff9b::192.0.2.7': '64:ff9b:0:0::/64',
       '::2:3:4:5:6:192.0.2.7': '0:2:3:4::/64',
       'fe80::1%eth0': 'fe80:0:0:0::/64',
+      '::ffff:192.0.2.7': '192.0.2.7',
+      '::FFFF:192.0.2.7': '192.0.2.7',
     };
     for (const [address, key] of Object.entries(cases)) assert.equal(clientKey(address), key, address);
   });
 
   test('is the same for two addresses exactly when they share their /64', () => {
     fc.assert(
-      fc.property(fc.ipV6(), fc.ipV6(), (a, b) => {
+      fc.property(unmapped, unmapped, (a, b) => {
         const list = new BlockList();
         list.addSubnet(a, 64, 'ipv6');
         assert.equal(clientKey(a) === clientKey(b), list.check(b, 'ipv6'), `${a} ${b}`);
