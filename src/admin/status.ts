@@ -12,6 +12,9 @@ import {
   type ResolutionStatus,
   type Standing,
 } from '../backends/endpoint.ts';
+import type { ExposureReport } from '../blast-radius/exposure-totals.ts';
+import type { Reach } from '../blast-radius/words.ts';
+import type { GuardView } from '../canary-guard/canary-guard.ts';
 import { GroupRows, groupsOf, NO_GROUP, OTHER_GROUP, spellings } from '../config/groups.ts';
 import { type Config, formatUrl, type RouteConfig, serversOf } from '../config/schema.ts';
 import { withoutSecrets } from '../config/secrets.ts';
@@ -21,7 +24,9 @@ import type { FailedRequest } from '../observe/recent-failures.ts';
 import type { LedgerTotals } from '../observe/totals.ts';
 import type { Effect } from '../overrides/apply.ts';
 import { shownOverride } from '../overrides/shown.ts';
+import type { PinCensus } from '../pinning/pin-census.ts';
 import type { LinkState } from '../pinning/redis-link.ts';
+import type { SetView } from '../release-sets/release-sets.ts';
 import { layOut } from '../routing/bucket.ts';
 import { describeRange } from '../routing/explain.ts';
 import type { ReloadRecord, StateChange } from './history.ts';
@@ -83,6 +88,14 @@ export interface StatusInput {
   readonly overrides?: readonly Effect[];
   /** Of Redis as overrides use it; undefined when they are not shared. */
   readonly overridesShared?: LinkState | undefined;
+  /** Users who met the builds that run now, and whose users these are. */
+  readonly exposure?: { readonly reach: Reach; readonly reports: readonly ExposureReport[] };
+  readonly guards?: readonly GuardView[];
+  readonly sets?: readonly SetView[];
+  /** Of Redis as release sets use it; undefined when they share nothing. */
+  readonly setsShared?: LinkState | undefined;
+  /** Whom Redis remembers; undefined when no pin uses it, or nobody has counted yet. */
+  readonly pinCensus?: PinCensus | undefined;
   /** Newest last, each. */
   readonly history?: {
     readonly reloads: readonly ReloadRecord[];
@@ -140,8 +153,25 @@ export interface EndpointReport {
   readonly checks: readonly { at: string; ok: boolean; durationMs: number; detail: string }[];
 }
 
+/** How a guard sees its canary. */
+export interface GuardReport extends Pick<GuardView, 'route' | 'backend' | 'mode' | 'phase'> {
+  /** Of the phase. */
+  readonly since: string;
+  /** When a braked canary gets a small share to prove itself; null in other phases. */
+  readonly until: string | null;
+  /** Verdicts that count towards the latch, and how many latch. */
+  readonly trips: number;
+  readonly latchAfter: number;
+  /** Evidence against it by cause, as a share of what brakes it, 0 to 1. */
+  readonly evidence: GuardView['evidence'];
+  /** The latest, in words; null when there was none. */
+  readonly verdict: string | null;
+}
+
 export interface BackendReport {
   readonly name: string;
+  /** What runs behind it, as the file says. */
+  readonly build: string | null;
   readonly url: string;
   /** Of all servers in one: the worst state among them. */
   readonly resolution: ResolutionReport;
@@ -236,14 +266,38 @@ export interface StatusDocument {
   readonly overrides: readonly OverrideReport[];
   /** Redis, through which replicas share overrides; null: they hold in this process alone. */
   readonly overridesShared: { state: LinkState['state']; reason: string; since: string } | null;
+  /** Release sets, and what befell members here and in the tables of other services. */
+  readonly sets: readonly SetView[];
+  /** Redis, through which services share what befalls sets; null: each acts alone. */
+  readonly setsShared: { state: LinkState['state']; reason: string; since: string } | null;
   /** Groups that rows or promises name, none, and all others, with the routes that their requests can meet. */
   readonly groups: readonly { readonly group: string; readonly routes: readonly string[] }[];
   readonly routes: readonly RouteReport[];
+  /** Canaries that are guarded. */
+  readonly guards: readonly GuardReport[];
+  /** Different users who met a backend of a row, and those who met an error there, in the last 24 to 28 hours. */
+  readonly exposure: {
+    /** `all`: of all replicas; `partly`: of all until `asOf`, since then of this one; `replica`: of this one alone. */
+    readonly of: Reach['of'];
+    readonly asOf: string | null;
+    /** Why it is not `all`. */
+    readonly why: string;
+    /** Of the builds that run now; estimates. Never add up replicas. */
+    readonly rows: readonly (Omit<ExposureReport, 'build'> & { readonly build: string | null })[];
+  };
   /** Pins that routes use, and how users were found. */
   readonly pins: readonly {
     readonly name: string;
     readonly store: string;
     readonly lookups: Readonly<Record<string, number>>;
+    /** Users whom the store remembers: of `memory`, in this replica; of `redis`, in all. Null where nobody knows. */
+    readonly remembered: {
+      readonly byBackend: Readonly<Record<string, number>>;
+      /** When it was counted. */
+      readonly at: string;
+      /** False: estimated from a part of the keys. */
+      readonly exact: boolean;
+    } | null;
   }[];
   readonly backends: readonly BackendReport[];
   /** Answers that Pointsman made itself, by reason. */
@@ -279,7 +333,7 @@ export function buildStatus(input: StatusInput): StatusDocument {
       state,
       restarts,
       eventLoop: eventLoop ?? null,
-      pinStore: pinStore === undefined ? null : { ...pinStore, since: iso(pinStore.since) },
+      pinStore: linkReport(pinStore),
     })),
     acting: config.acting !== undefined,
     overrides: (input.overrides ?? []).map(({ override, state, reason }) => ({
@@ -287,18 +341,28 @@ export function buildStatus(input: StatusInput): StatusDocument {
       state,
       why: reason,
     })),
-    overridesShared:
-      input.overridesShared === undefined
-        ? null
-        : { ...input.overridesShared, since: iso(input.overridesShared.since) },
+    overridesShared: linkReport(input.overridesShared),
+    sets: input.sets ?? [],
+    setsShared: linkReport(input.setsShared),
     groups: groupReports(config),
     routes: config.routes.map((route) => routeReport(route, config, sums)),
+    guards: (input.guards ?? []).map((guard) => guardReport(guard, facts.now)),
+    exposure: exposureReport(input.exposure),
     pins: Object.entries(config.pins)
       .filter(([name]) => config.routes.some(({ pin }) => pin === name))
-      .map(([name, { store }]) => ({ name, store, lookups: sums.pinLookups(name) })),
+      .map(([name, { store }]) => ({
+        name,
+        store,
+        lookups: sums.pinLookups(name),
+        remembered:
+          store === 'memory'
+            ? { byBackend: sums.pinsRemembered(name), at: iso(facts.now), exact: true }
+            : rememberedByRedis(name, input.pinCensus),
+      })),
     backends: Object.entries(config.backends).map(([name, backend]) =>
       backendReport(
         name,
+        backend.build ?? null,
         serversOf(backend)
           .map(({ url }) => formatUrl(url))
           .join(', '),
@@ -316,6 +380,19 @@ export function buildStatus(input: StatusInput): StatusDocument {
       failures: (input.history?.failures ?? []).map(dated),
     },
   };
+}
+
+function linkReport(link: LinkState | undefined): StatusDocument['overridesShared'] {
+  return link === undefined ? null : { ...link, since: iso(link.since) };
+}
+
+function rememberedByRedis(
+  pin: string,
+  census: PinCensus | undefined,
+): StatusDocument['pins'][number]['remembered'] {
+  const byBackend = census?.pins[pin];
+  if (census === undefined || byBackend === undefined) return null;
+  return { byBackend, at: iso(census.at), exact: census.exact };
 }
 
 function dated<T extends { readonly at: number }>(item: T): Omit<T, 'at'> & { readonly at: string } {
@@ -405,8 +482,30 @@ function usersOf(
   });
 }
 
+function guardReport({ forMs, leftMs, verdict, ...guard }: GuardView, now: number): GuardReport {
+  return {
+    ...guard,
+    since: iso(now - forMs),
+    until: leftMs === undefined ? null : iso(now + leftMs),
+    verdict: verdict ?? null,
+  };
+}
+
+function exposureReport(exposure: StatusInput['exposure']): StatusDocument['exposure'] {
+  const { reach, reports } = exposure ?? {
+    reach: { of: 'replica', asOf: undefined, why: '' } satisfies Reach,
+    reports: [],
+  };
+  return {
+    ...reach,
+    asOf: isoOrNull(reach.asOf),
+    rows: reports.map((row) => ({ ...row, build: row.build === '' ? null : row.build })),
+  };
+}
+
 function backendReport(
   name: string,
+  build: string | null,
   url: string,
   status: BackendStatus | undefined,
   now: number,
@@ -416,6 +515,7 @@ function backendReport(
   const count = (has: (endpoint: EndpointStatus) => boolean) => endpoints.filter(has).length;
   return {
     name,
+    build,
     url,
     resolution: resolutionReport(status?.resolution ?? { ...NOT_YET, state: 'pending', since: now }),
     servers: (status?.servers ?? []).map((server) => ({

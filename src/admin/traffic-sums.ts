@@ -54,6 +54,7 @@ export class TrafficSums {
   readonly clientConnections: number;
   readonly tunnels: number;
   readonly #pins = new Map<string, Record<string, number>>();
+  readonly #remembered = new Map<string, Record<string, number>>();
   readonly #routes = new Map<string, RouteSums>();
   readonly #backends = new Map<string, RequestSums>();
   readonly #inFlight = new Map<string, number>();
@@ -91,6 +92,12 @@ export class TrafficSums {
       results[result] = value;
       this.#pins.set(pin, results);
     }
+    for (const { labels, value } of valuesOf(totals, 'pointsman_pins_remembered')) {
+      const [pin = '', backend = ''] = labels;
+      const byBackend = this.#remembered.get(pin) ?? {};
+      byBackend[backend] = value;
+      this.#remembered.set(pin, byBackend);
+    }
     this.failures = Object.fromEntries(
       valuesOf(totals, 'pointsman_failures_total').map(({ labels, value }) => [labels[0]!, value]),
     );
@@ -119,6 +126,11 @@ export class TrafficSums {
   /** By result. */
   pinLookups(pin: string): Readonly<Record<string, number>> {
     return { ...this.#pins.get(pin) };
+  }
+
+  /** By backend: users whom the memory of this replica's processes holds. */
+  pinsRemembered(pin: string): Readonly<Record<string, number>> {
+    return { ...this.#remembered.get(pin) };
   }
 
   inFlight(backend: string): number {

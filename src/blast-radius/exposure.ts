@@ -13,24 +13,33 @@ export const SLOTS = 7;
 /** Most rows and backends that are counted; others are not. */
 export const MAX_CELLS = 128;
 
-/** Of one row and backend. Held by whoever counts, as cells of metrics are. */
-export class ExposureCell {
+/** Whom users met: a backend of a row, and the build that ran there; '' where the file names none. */
+export interface Met {
   readonly route: string;
   readonly backend: string;
+  readonly build: string;
+}
+
+export function metKey({ route, backend, build }: Met): string {
+  return seriesKey([route, backend, build]);
+}
+
+/** Of one row, backend and build. Held by whoever counts, as cells of metrics are. */
+export class ExposureCell {
+  readonly met: Met;
   /** Of the slot that runs. */
   #exposed = new UserSketch();
   #hurt = new UserSketch();
 
-  constructor(route: string, backend: string) {
-    this.route = route;
-    this.backend = backend;
+  constructor(met: Met) {
+    this.met = met;
   }
 
   /**
    * Counts one answered request; some nanoseconds.
    *
    * @param hash   32 bits of the user's hash
-   * @param failed the user met an error: an answer of 5xx, or none at all
+   * @param failed the user met an error: an answer of 5xx, or one that the upstream never gave or broke off
    */
   record(hash: number, failed: boolean): void {
     this.#exposed.add(hash);
@@ -42,10 +51,10 @@ export class ExposureCell {
     const [exposed, hurt] = [this.#exposed, this.#hurt];
     if (!exposed.changed && !hurt.changed) return undefined;
     exposed.changed = false;
-    const { route, backend } = this;
+    const { route, backend, build } = this.met;
     const isHurt = hurt.changed;
     hurt.changed = false;
-    return { route, backend, slot, exposed: exposed.encode(), hurt: isHurt ? hurt.encode() : '' };
+    return { route, backend, build, slot, exposed: exposed.encode(), hurt: isHurt ? hurt.encode() : '' };
   }
 
   beginSlot(): void {
@@ -55,9 +64,7 @@ export class ExposureCell {
 }
 
 /** Plain data, fit for a message between processes; merging it twice changes nothing. */
-export interface ExposureChange {
-  readonly route: string;
-  readonly backend: string;
+export interface ExposureChange extends Met {
   /** Number of the slot since the epoch. */
   readonly slot: number;
   /** `UserSketch.encode`. */
@@ -74,30 +81,38 @@ export function slotOf(epochMs: number): number {
 export class Exposure {
   readonly #cells = new Map<string, ExposureCell>();
   #slot: number;
+  /** Of cells that are gone. */
+  #left: ExposureChange[] = [];
 
   constructor(epochMs: number) {
     this.#slot = slotOf(epochMs);
   }
 
   /** The same one every time. Undefined when too many are counted already. */
-  cell(route: string, backend: string): ExposureCell | undefined {
-    const key = seriesKey([route, backend]);
+  cell(met: Met): ExposureCell | undefined {
+    const key = metKey(met);
     const known = this.#cells.get(key);
     if (known !== undefined) return known;
     if (this.#cells.size >= MAX_CELLS) return undefined;
-    const cell = new ExposureCell(route, backend);
+    const cell = new ExposureCell(met);
     this.#cells.set(key, cell);
     return cell;
   }
 
-  /** Forgets cells of rows that are gone. Whoever holds one writes into the void from then on. */
-  retain(keep: (route: string, backend: string) => boolean): void {
-    for (const [key, { route, backend }] of this.#cells) if (!keep(route, backend)) this.#cells.delete(key);
+  /** Forgets cells of rows and builds that are gone. Whoever holds one writes into the void from then on. */
+  retain(keep: (met: Met) => boolean): void {
+    for (const [key, cell] of this.#cells) {
+      if (keep(cell.met)) continue;
+      const change = cell.takeChanges(this.#slot);
+      if (change !== undefined) this.#left.push(change);
+      this.#cells.delete(key);
+    }
   }
 
   /** What was added since the last call. Called at least every minute or so, since slots end here too. */
   takeChanges(epochMs: number): ExposureChange[] {
-    const changes: ExposureChange[] = [];
+    const changes = this.#left;
+    this.#left = [];
     const slot = slotOf(epochMs);
     for (const cell of this.#cells.values()) {
       const change = cell.takeChanges(this.#slot);

@@ -8,6 +8,7 @@
 
 const PRECISION = 12;
 export const REGISTERS = 1 << PRECISION;
+const MAX_RANK = 32 - PRECISION + 1;
 
 /** 0.7213 / (1 + 1.079 / m), the constant of the paper for this many registers. */
 const ALPHA = 0.7213 / (1 + 1.079 / REGISTERS);
@@ -40,13 +41,17 @@ export class UserSketch {
     this.changed = true;
   }
 
-  merge(other: UserSketch): void {
+  /** True when it brought anything. */
+  merge(other: UserSketch): boolean {
     const [mine, theirs] = [this.#registers, other.#registers];
+    let brought = false;
     for (let i = 0; i < REGISTERS; i++) {
       if (theirs[i]! <= mine[i]!) continue;
       mine[i] = theirs[i]!;
-      this.changed = true;
+      brought = true;
     }
+    if (brought) this.changed = true;
+    return brought;
   }
 
   /** Different users, rounded. */
@@ -66,17 +71,47 @@ export class UserSketch {
     return Math.round(raw <= 2 ** 32 / 30 ? raw : -(2 ** 32) * Math.log(1 - bounded / 2 ** 32));
   }
 
-  /** Text that `decodeSketch` reads. Registers alone: no user can be found in it. */
+  /** Text that `decodeSketch` reads. Registers alone: no user can be found in it. Equal sketches give equal texts. */
   encode(): string {
-    return Buffer.from(this.#registers).toString('base64');
+    const registers = this.#registers;
+    let filled = 0;
+    for (const register of registers) if (register !== 0) filled++;
+    if (filled >= SPARSE_BELOW) return Buffer.from(registers).toString('base64');
+    const sparse = Buffer.alloc(ENTRY * filled);
+    let at = 0;
+    for (let i = 0; i < REGISTERS; i++) {
+      if (registers[i] === 0) continue;
+      sparse.writeUInt16BE(i, at);
+      sparse[at + 2] = registers[i]!;
+      at += ENTRY;
+    }
+    return SPARSE + sparse.toString('base64');
   }
 }
+
+/** Of a sketch of few users only the registers that are filled are written, each as its index and its rank. */
+const SPARSE = '.';
+const ENTRY = 3;
+const SPARSE_BELOW = REGISTERS / ENTRY;
 
 /** Undefined for anything that `encode` did not write. */
 export function decodeSketch(text: string): UserSketch | undefined {
   if (text.length > 2 * REGISTERS) return undefined;
-  const registers = new Uint8Array(Buffer.from(text, 'base64'));
-  if (registers.length !== REGISTERS) return undefined;
-  if (registers.some((register) => register > 32 - PRECISION + 1)) return undefined;
+  const registers = text.startsWith(SPARSE)
+    ? filledRegisters(Buffer.from(text.slice(1), 'base64'))
+    : new Uint8Array(Buffer.from(text, 'base64'));
+  if (registers?.length !== REGISTERS) return undefined;
+  if (registers.some((register) => register > MAX_RANK)) return undefined;
   return new UserSketch(registers);
+}
+
+function filledRegisters(entries: Buffer): Uint8Array<ArrayBuffer> | undefined {
+  if (entries.length % ENTRY !== 0) return undefined;
+  const registers = new Uint8Array(REGISTERS);
+  for (let at = 0; at < entries.length; at += ENTRY) {
+    const index = entries.readUInt16BE(at);
+    if (index >= REGISTERS) return undefined;
+    registers[index] = entries[at + 2]!;
+  }
+  return registers;
 }

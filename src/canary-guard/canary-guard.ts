@@ -6,15 +6,18 @@ import type { Config, RouteConfig } from '../config/schema.ts';
 import { mainBackend, splitWeights } from '../config/split-weights.ts';
 import type { LedgerTotals } from '../observe/totals.ts';
 import { type Brake, GUARD } from './brake.ts';
+import type { Score } from './evidence.ts';
 import type { GuardMetrics } from './metrics.ts';
 import { type OutcomeTotals, outcomeKey, outcomesSince, readOutcomes } from './outcomes.ts';
 import {
+  type Cause,
   type Effect,
   followed,
   type GuardSettings,
   type GuardState,
   newGuard,
   notedTrip,
+  recentTrips,
   released,
   step,
 } from './state.ts';
@@ -60,10 +63,13 @@ export interface GuardView {
   readonly phase: GuardState['phase'];
   /** How long it has been in that phase, milliseconds. */
   readonly forMs: number;
-  /** Verdicts that count towards the latch. */
+  /** Until a braked one is tried again, milliseconds; undefined in other phases. */
+  readonly leftMs: number | undefined;
+  /** Verdicts that count towards the latch, and how many latch. */
   readonly trips: number;
-  /** Evidence against it as a share of what brakes it, 0…1. */
-  readonly evidence: number;
+  readonly latchAfter: number;
+  /** Evidence against it by cause, as a share of what brakes it, 0…1. */
+  readonly evidence: Readonly<Record<Cause, number>>;
   /** Of the latest verdict, in words; undefined when there was none. */
   readonly verdict: string | undefined;
 }
@@ -146,8 +152,13 @@ export class CanaryGuard {
         mode: settings.mode,
         phase: state.phase,
         forMs: now - state.since,
-        trips: state.trips.length,
-        evidence: Math.min(1, Math.max(0, state.errors.value, state.slow.value) / settings.threshold),
+        leftMs: state.phase === 'braked' ? Math.max(0, state.until - now) : undefined,
+        trips: recentTrips(state, now, settings).length,
+        latchAfter: settings.latchAfter,
+        evidence: {
+          errors: evidenceShare(state.errors, settings),
+          latency: evidenceShare(state.slow, settings),
+        },
         verdict: state.verdict === undefined ? undefined : verdictWords(state.verdict),
       })),
     );
@@ -274,6 +285,10 @@ function rowOf(config: Config, route: RouteConfig, now: number): GuardedRow {
     held: undefined,
     foreign: undefined,
   };
+}
+
+function evidenceShare({ value }: Score, { threshold }: GuardSettings): number {
+  return Math.round(100 * Math.min(1, Math.max(0, value / threshold))) / 100;
 }
 
 function isOver({ held }: GuardedRow, now: number): boolean {

@@ -204,7 +204,7 @@ function tripped(state: GuardState, verdict: Verdict, now: number, settings: Gua
   return { state: { ...next, until: now + holdMs }, effect: { type: 'brake', verdict, trip, holdMs } };
 }
 
-function recentTrips(state: GuardState, now: number, { latchWithin }: GuardSettings): number[] {
+export function recentTrips(state: GuardState, now: number, { latchWithin }: GuardSettings): number[] {
   return state.trips.filter((at) => now - at <= latchWithin);
 }
 

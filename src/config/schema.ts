@@ -62,7 +62,7 @@ export const configSchema = z.strictObject({
     .max(1000)
     .describe('The routing table; the first match wins, the last row matches everything.'),
   sets: sets.describe(
-    'Release sets: backends that are one release together, by name. Their rows share a salt, named after the set, so that a user meets all members or none; and what takes from the share of one takes from all: an override, a brake, or that none of its endpoints is available.',
+    'Release sets: backends that are one release together, by name. Their rows share a salt, named after the set, so that a user meets all members or none; and what takes from the share of one takes from all: an override, a brake, or that none of its endpoints is available. Tables of several services that name the same set and use the same `redis` (URL and `keyPrefix`) are one set.',
   ),
   propagate: propagate
     .optional()
@@ -77,7 +77,9 @@ export const configSchema = z.strictObject({
   pins: z.record(name, pin).default({}).describe('Ways of keeping users on a backend, by name.'),
   redis: redis
     .optional()
-    .describe('Redis for pins and rates with `store: redis`, and for what operators set by hand (`acting`).'),
+    .describe(
+      'Redis for pins and rates with `store: redis`; and for what replicas share: what operators set by hand (`acting`), brakes of guards, how many users met a build; and, over services that use the same one, the fate of `sets`.',
+    ),
   resolver: resolver.prefault({}).describe('DNS; default: the resolv.conf of the pod.'),
   trust: z
     .strictObject({
@@ -134,6 +136,8 @@ export const configSchema = z.strictObject({
 export type Config = z.output<typeof configSchema> & {
   /** By route: weights that hold for a while instead of the file's. Laid over a configuration, never read from one. */
   readonly heldWeights?: Readonly<Record<string, HeldWeights>>;
+  /** By release set: which member of another service takes no requests. Laid over a configuration too. */
+  readonly lostSets?: Readonly<Record<string, string>>;
 };
 
 /** What somebody set by hand, or a guard did. */
@@ -175,6 +179,11 @@ export function outlierOf(config: Config, backendName: string): OutlierConfig {
 export function serversOf(backend: BackendConfig): readonly ServerConfig[] {
   if (backend.servers !== undefined) return backend.servers;
   return [{ url: backend.url!, weight: 1, backup: false, drain: false }];
+}
+
+/** The build that runs behind a backend; '' where the file names none. */
+export function buildOf(config: Pick<Config, 'backends'>, backend: string): string {
+  return config.backends[backend]?.build ?? '';
 }
 
 /** A URL as it was written. */

@@ -1,6 +1,7 @@
 /**
- * Release sets: backends that are one release together. Their rows hash users with the same salt, so that whoever meets
- * one member meets all, and what takes a share from one takes it from all. Pure.
+ * Release sets: backends that are one release together, of one table or of the tables of several services that name the
+ * same set. Their rows hash users with the same salt, so that whoever meets one member meets all, and what takes a share
+ * from one takes it from all. Pure.
  */
 import type { Config, HeldWeights, RouteConfig } from './schema.ts';
 import { mainBackend, splitWeights } from './split-weights.ts';
@@ -32,36 +33,59 @@ export function setOfRoute(
   return undefined;
 }
 
+/** A member of a set that has lost some of its share. */
+export interface FallenMember {
+  readonly backend: string;
+  /** What is left of its share: 0…1. */
+  readonly ratio: number;
+  /** Epoch milliseconds. */
+  readonly until: number;
+  readonly reason: string;
+  readonly by: string;
+}
+
+/** Of each set, the member of this table that has lost most of its share by what is held by hand, or by a guard. */
+export function fallenMembers(
+  config: Config,
+  held: Readonly<Record<string, HeldWeights>>,
+): ReadonlyMap<string, FallenMember> {
+  const fallen = new Map<string, FallenMember>();
+  for (const [name, members] of Object.entries(config.sets)) {
+    const member = lowest(config, held, members);
+    if (member !== undefined) fallen.set(name, member);
+  }
+  return fallen;
+}
+
 /**
- * What is held by hand, or by a guard, with what follows from it for the other members of sets: a member whose share is
- * lowered anywhere lowers those of all others in the same proportion. Raising one says nothing of the others.
+ * What is held, with what follows from it for the other members of sets: a member whose share is lowered anywhere lowers
+ * those of all others in the same proportion. Raising one says nothing of the others.
+ *
+ * @param fallen by set, those of this table and of others: where they come from stands in their reasons
  */
 export function withSharedFate(
   config: Config,
   held: Readonly<Record<string, HeldWeights>>,
+  fallen: readonly (readonly [set: string, member: FallenMember])[],
 ): Record<string, HeldWeights> {
   const all: Record<string, HeldWeights> = { ...held };
-  for (const [name, members] of Object.entries(config.sets)) {
-    const fallen = lowest(config, held, members);
-    if (fallen === undefined) continue;
+  for (const [name, { ratio, until, reason, by }] of fallen) {
     for (const route of config.routes) {
       const before = all[route.name];
-      const lowered = loweredWeights(config, route, members, before?.weights, fallen.ratio);
+      const lowered = loweredWeights(config, route, config.sets[name] ?? [], before?.weights, ratio);
       if (lowered === undefined) continue;
-      const { until, reason, by } = fallen.cause;
-      all[route.name] = { weights: lowered, until, reason: `${reason} (set ${name})`, by };
+      all[route.name] = { weights: lowered, until, reason, by };
     }
   }
   return all;
 }
 
-/** The member that has lost most of its share, as what is left of it: 0…1. */
 function lowest(
   config: Config,
   held: Readonly<Record<string, HeldWeights>>,
   members: readonly string[],
-): { readonly ratio: number; readonly cause: HeldWeights } | undefined {
-  let found: { ratio: number; cause: HeldWeights } | undefined;
+): FallenMember | undefined {
+  let found: FallenMember | undefined;
   for (const route of config.routes) {
     const cause = held[route.name];
     if (cause === undefined) continue;
@@ -72,7 +96,9 @@ function lowest(
       if (was === 0) continue;
       const ratio = (now.get(member) ?? 0) / was;
       // A hair's difference is rounding.
-      if (ratio < 0.999 && ratio < (found?.ratio ?? 1)) found = { ratio, cause };
+      if (ratio >= 0.999 || ratio >= (found?.ratio ?? 1)) continue;
+      const { until, reason, by } = cause;
+      found = { backend: member, ratio, until, reason, by };
     }
   }
   return found;

@@ -4,10 +4,11 @@ import { keyOffsetOf, type LocatedNode, offsetOf } from './located.ts';
 import { suggestion } from './nearest.ts';
 import { type Fault, quote } from './problems.ts';
 import type { Config } from './schema.ts';
+import { setOf } from './sets.ts';
 import { mainBackend, middleBackend } from './split-weights.ts';
 
 export function tableWarnings(config: Config, root: LocatedNode): Fault[] {
-  return [...unnamedGroups(config, root), ...doubtfulMiddles(config, root)];
+  return [...unnamedGroups(config, root), ...doubtfulMiddles(config, root), ...mainMembers(config, root)];
 }
 
 /** A promise to a group that no row names is kept, but most likely the name is mistyped. */
@@ -43,6 +44,22 @@ function doubtfulMiddles(config: Config, root: LocatedNode): Fault[] {
     if (heaviest === middle) continue;
     const path = ['routes', index, 'split'];
     const message = `${middle} lies between the buckets of the other two, being the last by name, so that changing their weights moves its users; if ${heaviest} is the one that takes the rest, say main: ${heaviest}`;
+    faults.push({ offset: keyOffsetOf(root, path), path, message });
+  }
+  return faults;
+}
+
+/** What a set loses goes to the main backend of each row, so a member that is one loses nothing. */
+function mainMembers(config: Config, root: LocatedNode): Fault[] {
+  const faults: Fault[] = [];
+  for (const [index, route] of config.routes.entries()) {
+    const names = Object.keys(route.split);
+    const main = names[mainBackend(route, config.backends)]!;
+    const set = setOf(config, main);
+    if (names.length < 2 || set === undefined) continue;
+    const others = names.filter((name) => name !== main).join(' or ');
+    const message = `${main} is a member of the release set ${set.name} and the main backend of this row, so a brake of the set takes nothing from it; if it is the canary here, say main: ${others}`;
+    const path = ['routes', index, 'split', main];
     faults.push({ offset: keyOffsetOf(root, path), path, message });
   }
   return faults;

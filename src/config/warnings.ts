@@ -121,13 +121,13 @@ function unusedNames(config: Config, root: LocatedNode): Fault[] {
   }
   const isUsed =
     config.acting !== undefined ||
-    config.routes.some(({ guard }) => guard === 'act') ||
-    rates.some(({ store }) => store === 'redis') ||
-    Object.values(config.pins).some(({ store }) => store === 'redis');
+    config.routes.some(({ guard, pin }) => guard === 'act' || pin !== undefined) ||
+    Object.keys(config.sets).length > 0 ||
+    rates.some(({ store }) => store === 'redis');
   if (config.redis !== undefined && !isUsed) {
     warn(
       ['redis'],
-      'no pin or rate has store: redis, and there is neither acting nor a guard that acts, so Redis is not used',
+      'no route has a pin, no rate has store: redis, and there are neither sets nor acting nor a guard that acts, so Redis is not used',
     );
   }
   return faults;

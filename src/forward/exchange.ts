@@ -23,7 +23,7 @@ import type { Forwarder, LiveRoute, Snapshot } from './forwarder.ts';
 import { liveRouteOf } from './live-route.ts';
 import type { Peer, UnderWay } from './peer.ts';
 import { bucketGiven, decidePinned, mustStay, refusalOf, userOf } from './pinned-decision.ts';
-import { FAILURES, type FailureReason } from './reasons.ts';
+import { FAILURES, type FailureReason, metError } from './reasons.ts';
 import { type AttemptFailure, gatewayAnswer, isShielded, otherBackend, type Retry } from './retry-plan.ts';
 import { type Dispatched, receivedTrace } from './upstream-fields.ts';
 
@@ -584,7 +584,7 @@ export abstract class Exchange implements Timed, Waiter, UnderWay {
     if (status >= 500 && this.#reason === undefined) this.endpoint!.cells.errors.value++;
     if (this.user !== undefined && this.index !== -1) {
       const cell = this.live!.exposure?.[this.index];
-      cell?.record(this.decision!.hash, status === 0 || status >= 500);
+      cell?.record(this.decision!.hash, metError(status, this.#reason));
     }
     metrics.bytesIn.value += this.received;
     metrics.bytesOut.value += this.answer.bytesOut;

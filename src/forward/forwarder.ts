@@ -7,7 +7,7 @@ import { Admission } from '../admission/admission.ts';
 import type { BackendEndpoints } from '../backends/endpoint.ts';
 import type { OutlierCause } from '../backends/outlier.ts';
 import type { Exposure, ExposureCell } from '../blast-radius/exposure.ts';
-import type { Config, RouteConfig } from '../config/schema.ts';
+import { buildOf, type Config, type RouteConfig } from '../config/schema.ts';
 import type { AccessLog } from '../observe/access-log.ts';
 import type { Cell } from '../observe/ledger.ts';
 import { NO_LABEL, type RowCells, type TrafficMetrics } from '../observe/traffic-metrics.ts';
@@ -136,8 +136,10 @@ export class Forwarder {
     this.#showPanic();
     this.edges.accessLog.configure(config.accessLog);
     const { routes } = this.snapshot.table;
-    this.edges.exposure.retain((route, backend) =>
-      routes.some(({ name, split }) => name === route && split.names.includes(backend)),
+    this.edges.exposure.retain(
+      ({ route, backend, build }) =>
+        routes.some(({ name, split }) => name === route && split.names.includes(backend)) &&
+        buildOf(config, backend) === build,
     );
   }
 
@@ -245,7 +247,7 @@ function makeLive(
 ): LiveRoute {
   const upstreams = route.split.backendIds.map((id) => all[id]!);
   const { pin, split } = route;
-  const fates = route.fates?.map((ids) => ids?.map((id) => all[id]!));
+  const fates = route.fates?.map((fate) => (fate === 'lost' ? fate : fate?.map((id) => all[id]!)));
   const use = new SplitUse(split, upstreams, revision, fates);
   return {
     route,
@@ -264,7 +266,11 @@ function makeLive(
             remembered: metrics.pins(pin.name, 'remembered'),
             hash: metrics.pins(pin.name, 'hash'),
           },
-    exposure: pin && split.names.map((backend) => exposure.cell(route.name, backend)),
+    exposure:
+      pin &&
+      split.names.map((backend, i) =>
+        exposure.cell({ route: route.name, backend, build: upstreams[i]!.config.build ?? '' }),
+      ),
     requestRules: compileHeaderRules(config.request),
     responseRules: compileHeaderRules(config.response),
     guarded: undefined,

@@ -72,20 +72,23 @@ export function decidePinned(
   const own = route.split.names[decision.wanted]!;
   if (remembered !== undefined) {
     // What was remembered is gone from the split, or has no weight any more.
-    pinStore.rewrite(user, own);
+    if (!route.held) pinStore.rewrite(user, own);
     done(decision);
     return;
   }
-  pinStore.claim(user, own, (winner) => {
+  const found = (winner: string) => {
     if (winner === own) {
       done(decision);
       return;
     }
     // Another replica was first. Its answer counts, unless the split no longer has that backend.
     const theirs = decide(route, user, winner, usable, rotation);
-    if (theirs.source !== 'pin') pinStore.rewrite(user, own);
+    if (theirs.source !== 'pin' && !route.held) pinStore.rewrite(user, own);
     done(theirs);
-  });
+  };
+  // A brake is over some time, and then users are to be where they were.
+  if (route.held) pinStore.find(user, own, found);
+  else pinStore.claim(user, own, found);
 }
 
 /** Whether the request must not be served by another backend than its user's. */

@@ -102,6 +102,12 @@ export const FAILURES = {
   internal_error: { status: 500, termination: 'PR', message: 'Pointsman failed on this request.' },
 } as const satisfies Record<string, Failure>;
 
+/** Whether the user of a request met an error: 5xx, or an answer that the upstream never gave or broke off. */
+export function metError(status: number, reason: FailureReason | undefined): boolean {
+  if (status >= 500) return true;
+  return reason !== undefined && /^(S|s|PH)/.test(FAILURES[reason].termination);
+}
+
 /** An answer of Pointsman itself, as bytes. */
 export interface FailureAnswer {
   readonly contentType: string;

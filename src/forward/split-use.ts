@@ -11,24 +11,27 @@ export interface Revision {
   value: number;
 }
 
+export type UpstreamFate = readonly Upstream[] | 'lost' | undefined;
+
 export class SplitUse {
   readonly #split: Split;
   readonly #upstreams: readonly Upstream[];
   readonly #revision: Revision;
-  readonly #fates: readonly (readonly Upstream[] | undefined)[] | undefined;
+  readonly #fates: readonly UpstreamFate[] | undefined;
   /** Of what the rest was made from; requests of a table that a reload replaced ask for the newest state, too. */
   #seen = -1;
   #uses: readonly BackendUse[] = [];
 
   /**
    * @param upstreams by index in the split
-   * @param fates     by index in the split: those without which it is not used, the other members of its release set
+   * @param fates     by index in the split: those without which it is not used, the other members of its release set;
+   *                  `lost`: one of another table is missing
    */
   constructor(
     split: Split,
     upstreams: readonly Upstream[],
     revision: Revision,
-    fates: readonly (readonly Upstream[] | undefined)[] | undefined,
+    fates: readonly UpstreamFate[] | undefined,
   ) {
     this.#split = split;
     this.#upstreams = upstreams;
@@ -75,7 +78,8 @@ export class SplitUse {
       holds: this.#split.shares[index]! > 0 || this.#split.keeps[index]!,
       backup: config.backup,
       available: this.#isFated(index) ? 0 : available.endpoints.length,
-      fleet: this.#isFated(index) ? 0 : fleet.endpoints.length,
+      // With nothing else left the main backend is tried all the same: better half a release than none.
+      fleet: this.#isFated(index) && index !== this.#split.main ? 0 : fleet.endpoints.length,
       healthyPercent,
       panicThreshold: config.panicThreshold,
     }));
@@ -84,6 +88,8 @@ export class SplitUse {
 
   /** Another member of its release set takes no requests: then it takes none either. */
   #isFated(index: number): boolean {
-    return this.#fates?.[index]?.some(({ available }) => available.endpoints.length === 0) === true;
+    const fate = this.#fates?.[index];
+    if (fate === undefined) return false;
+    return fate === 'lost' || fate.some(({ available }) => available.endpoints.length === 0);
   }
 }

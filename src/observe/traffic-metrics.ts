@@ -233,6 +233,15 @@ export class TrafficMetrics {
   }
 
   /** Lookups of pinned users; `result` such as `hash`, `stored`, `remembered`, `anonymous` or `unavailable`. */
+  /** By pin and backend: written anew each time. */
+  showPinsRemembered(counts: ReadonlyMap<string, ReadonlyMap<string, number>>): void {
+    const family = this.#families.pinsRemembered;
+    family.clear();
+    for (const [pin, byBackend] of counts) {
+      for (const [backend, users] of byBackend) family.cell(pin, backend).value = users;
+    }
+  }
+
   pins(pin: string, result: string): Cell {
     return this.#families.pins.cell(pin, result);
   }
@@ -368,6 +377,11 @@ function declareFamilies(ledger: Ledger) {
       'pin',
       'result',
     ]),
+    pinsRemembered: ledger.gauge(
+      'pointsman_pins_remembered',
+      'Users whom pins with store: memory remember, by backend.',
+      ['pin', 'backend'],
+    ),
     pinStoreState: ledger.gauge(
       'pointsman_pin_store_state',
       'Workers by the state of their circuit before Redis: closed (Redis is asked), open, half-open (it is tried).',

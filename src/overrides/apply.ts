@@ -1,6 +1,6 @@
 /** A configuration with what was set by hand laid over it. Pure: the same overrides over the next one survive a reload. */
 import type { BackendConfig, Config, HeldWeights, RouteConfig } from '../config/schema.ts';
-import { withSharedFate } from '../config/sets.ts';
+import { type FallenMember, fallenMembers, withSharedFate } from '../config/sets.ts';
 import { splitWeights } from '../config/split-weights.ts';
 import { describeTarget, type Override } from './override.ts';
 
@@ -16,10 +16,24 @@ export interface Overridden {
   /** The very same object when nothing holds. */
   readonly config: Config;
   readonly effects: readonly Effect[];
+  /** By release set: the member of this table that lost most of its share by them. */
+  readonly fallen: ReadonlyMap<string, FallenMember>;
 }
 
+/** What befell members of release sets in the tables of other services. */
+export interface FatesElsewhere {
+  readonly fallen: readonly (readonly [set: string, member: FallenMember])[];
+  readonly lostSets: Readonly<Record<string, string>>;
+}
+
+export const NO_FATES: FatesElsewhere = { fallen: [], lostSets: {} };
+
 /** @param overrides those that are active */
-export function applyOverrides(config: Config, overrides: readonly Override[]): Overridden {
+export function applyOverrides(
+  config: Config,
+  overrides: readonly Override[],
+  elsewhere: FatesElsewhere = NO_FATES,
+): Overridden {
   const effects: Effect[] = [];
   const held: Record<string, HeldWeights> = {};
   const backends: Record<string, BackendConfig> = {};
@@ -37,16 +51,22 @@ export function applyOverrides(config: Config, overrides: readonly Override[]): 
       backends[target.backend] = drained(backend, target.endpoint);
     }
   }
-  const changed = Object.keys(held).length > 0 || Object.keys(backends).length > 0;
-  if (!changed) return { config, effects };
-  return {
-    config: {
-      ...config,
-      backends: { ...config.backends, ...backends },
-      ...(Object.keys(held).length === 0 ? {} : { heldWeights: withSharedFate(config, held) }),
-    },
-    effects,
+  const fallen = fallenMembers(config, held);
+  const here = [...fallen].map(
+    ([set, member]) => [set, { ...member, reason: `${member.reason} (set ${set})` }] as const,
+  );
+  const heldWeights = withSharedFate(config, held, [...here, ...elsewhere.fallen]);
+  const { lostSets } = elsewhere;
+  const laidOver = {
+    ...(isEmpty(backends) ? {} : { backends: { ...config.backends, ...backends } }),
+    ...(isEmpty(heldWeights) ? {} : { heldWeights }),
+    ...(isEmpty(lostSets) ? {} : { lostSets }),
   };
+  return { config: isEmpty(laidOver) ? config : { ...config, ...laidOver }, effects, fallen };
+}
+
+function isEmpty(map: object): boolean {
+  return Object.keys(map).length === 0;
 }
 
 /** Weights of all backends of the row: the given ones, and for the others those that count by the file. */

@@ -50,6 +50,7 @@ ${part('overrides')}
 <section id="flow" aria-labelledby="title-flow"><h2 id="title-flow">Who goes where</h2>${part('flow')}</section>
 ${section('routes', 'Routes, side by side')}
 ${section('backends', 'Backends and endpoints')}
+${part('sets')}
 <section aria-labelledby="title-explain"><h2 id="title-explain">Explain a request</h2>
 <p class="soft">By the code that traffic runs through, with what is down or set by hand now.</p>
 <form id="explain"><div class="row"><label>group<input name="group" autocomplete="off" spellcheck="false"></label><label>user<input name="user" autocomplete="off" spellcheck="false"></label><label>method<input name="method" value="GET" size="8" autocomplete="off"></label><label>path or URL<input name="url" value="/" size="32" autocomplete="off" spellcheck="false"></label></div><div class="row"><label>further fields, one a line<textarea name="headers" spellcheck="false" placeholder="X-User-Id: 4711"></textarea></label></div><button class="primary">Explain</button></form>

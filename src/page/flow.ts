@@ -1,6 +1,7 @@
 /** Groups → routes → backends → endpoints as a picture: as wide as the traffic is, beside what the table says. */
 import type { BackendReport, RouteReport, StatusDocument } from '../admin/status.ts';
 import { type Html, html } from './html.ts';
+import { heldBy } from './route-parts.ts';
 import { backendMark, count, endpointMark, figure, milliseconds, percent } from './words.ts';
 
 /** What a row sent where lately. */
@@ -98,7 +99,7 @@ function groupNode(group: string, { y, height }: Box): Html {
 function routeNode(route: RouteReport, { y, height }: Box, figures: FlowFigures): Html {
   const rate = figures.rate(route.name);
   const pin = route.pin === null ? '' : ` · pin ${route.pin}`;
-  return html`<rect class="node${route.override === null ? '' : ' warn'}" x="${ROUTE.x}" y="${y}" width="${ROUTE.width}" height="${height}" rx="5"/><text class="strong" x="${ROUTE.x + 10}" y="${y + 20}">${short(route.name, 20)}</text><text class="soft" x="${ROUTE.x + 10}" y="${y + 38}">${rate === undefined ? `${count(route.requests)} requests` : `${figure(rate)} req/s`}${short(pin, 14)}</text>${route.override !== null && html`<text class="soft warn" x="${ROUTE.x + 10}" y="${y + 54}">▲ set by hand</text>`}`;
+  return html`<rect class="node${route.override === null ? '' : ' warn'}" x="${ROUTE.x}" y="${y}" width="${ROUTE.width}" height="${height}" rx="5"/><text class="strong" x="${ROUTE.x + 10}" y="${y + 20}">${short(route.name, 20)}</text><text class="soft" x="${ROUTE.x + 10}" y="${y + 38}">${rate === undefined ? `${count(route.requests)} requests` : `${figure(rate)} req/s`}${short(pin, 14)}</text>${route.override !== null && html`<text class="soft warn" x="${ROUTE.x + 10}" y="${y + 54}">▲ ${heldBy(route.override.by)}</text>`}`;
 }
 
 function backendNode(backend: BackendReport, { y, height }: Box, figures: FlowFigures): Html {
@@ -111,7 +112,7 @@ function backendNode(backend: BackendReport, { y, height }: Box, figures: FlowFi
   const lines = shown.length + (hidden > 0 ? 1 : 0);
   const first = y + height / 2 - ((lines - 1) * (LINE + 4)) / 2;
   const x = BACKEND.x + BACKEND.width;
-  return html`<rect class="node${edge}" x="${BACKEND.x}" y="${y}" width="${BACKEND.width}" height="${height}" rx="5"/><text x="${BACKEND.x + 12}" y="${top + 12}"><tspan class="${mark.tone}">${mark.sign}</tspan> <tspan class="strong">${short(backend.name, 18)}</tspan></text><text class="soft" x="${BACKEND.x + 12}" y="${top + 30}">${rate === undefined ? `${count(backend.requests)} requests` : `${figure(rate)} req/s`} · ${backend.inFlight} in flight</text><text class="soft" x="${BACKEND.x + 12}" y="${top + 46}">p99 ${milliseconds(backend.latencyMs.p99)}</text>${shown.map(
+  return html`<rect class="node${edge}" x="${BACKEND.x}" y="${y}" width="${BACKEND.width}" height="${height}" rx="5"/><text x="${BACKEND.x + 12}" y="${top + 12}"><tspan class="${mark.tone}">${mark.sign}</tspan> <tspan class="strong">${short(backend.name, 18)}</tspan>${backend.build !== null && html` <tspan class="soft">${short(backend.build, 25 - Math.min(18, backend.name.length))}</tspan>`}</text><text class="soft" x="${BACKEND.x + 12}" y="${top + 30}">${rate === undefined ? `${count(backend.requests)} requests` : `${figure(rate)} req/s`} · ${backend.inFlight} in flight</text><text class="soft" x="${BACKEND.x + 12}" y="${top + 46}">p99 ${milliseconds(backend.latencyMs.p99)}</text>${shown.map(
     (endpoint, i) => {
       const at = first + i * (LINE + 4);
       const { sign, tone, word } = endpointMark(endpoint);

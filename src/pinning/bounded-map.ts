@@ -25,14 +25,19 @@ export class BoundedMap<V> {
     return value;
   }
 
-  set(key: string, value: V): void {
+  /** @returns the value that had to go for it */
+  set(key: string, value: V): V | undefined {
     this.#entries.delete(key);
     this.#entries.set(key, value);
-    if (this.#entries.size <= this.#limit) return;
-    for (const oldest of this.#entries.keys()) {
-      this.#entries.delete(oldest);
-      return;
-    }
+    if (this.#entries.size <= this.#limit) return undefined;
+    const [oldestKey, oldest] = this.oldest()!;
+    this.#entries.delete(oldestKey);
+    return oldest;
+  }
+
+  /** What was used least recently. */
+  oldest(): readonly [string, V] | undefined {
+    return this.#entries.entries().next().value;
   }
 
   delete(key: string): void {

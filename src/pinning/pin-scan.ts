@@ -55,9 +55,9 @@ export async function deletePins(client: RedisClient, keys: readonly string[]): 
   return deleted;
 }
 
-type Node = Pick<RedisClient, 'scan' | 'get' | 'pttl'>;
+export type Node = Pick<RedisClient, 'scan' | 'get' | 'pttl' | 'dbsize'>;
 
-function mastersOf(client: RedisClient): readonly Node[] {
+export function mastersOf(client: RedisClient): readonly Node[] {
   return 'nodes' in client ? client.nodes('master') : [client];
 }
 
@@ -83,7 +83,7 @@ async function readPins(
 }
 
 /** Undefined: the key holds another type. */
-async function textAt(node: Node, key: string): Promise<string | null | undefined> {
+export async function textAt(node: Node, key: string): Promise<string | null | undefined> {
   try {
     return await node.get(key);
   } catch (error) {
@@ -92,6 +92,6 @@ async function textAt(node: Node, key: string): Promise<string | null | undefine
   }
 }
 
-function escapeGlob(text: string): string {
+export function escapeGlob(text: string): string {
   return text.replace(/[*?[\]\\^]/g, '\\$&');
 }

@@ -1,6 +1,7 @@
 /** Pins in Redis, shared by all replicas: the first writer wins. A Redis that is away never fails a request. */
 import { BoundedMap } from './bounded-map.ts';
 import { backendOfValue, type PinKeys, pinValue } from './pin-record.ts';
+import type { RedisClient } from './redis-client.ts';
 import type { RedisLink } from './redis-link.ts';
 import type { PinResult, PinStore } from './store.ts';
 
@@ -60,6 +61,23 @@ export class RedisPinStore implements PinStore {
   }
 
   claim(user: string, backend: string, done: (backend: string) => void): void {
+    this.#ask(user, backend, done, (client) =>
+      client.set(this.#keys.of(user), pinValue(backend), 'PX', this.#ttlMs, 'NX', 'GET'),
+    );
+  }
+
+  /** An answer of nobody is kept here as any other, so that the next request need not wait. */
+  find(user: string, backend: string, done: (backend: string) => void): void {
+    this.#ask(user, backend, done, (client) => client.getex(this.#keys.of(user), 'PX', this.#ttlMs), true);
+  }
+
+  #ask(
+    user: string,
+    backend: string,
+    done: (backend: string) => void,
+    command: (client: RedisClient) => Promise<string | null>,
+    looksOnly = false,
+  ): void {
     const waiting = this.#claims.get(user);
     if (waiting !== undefined) {
       waiting.push(done);
@@ -72,8 +90,9 @@ export class RedisPinStore implements PinStore {
     }
     this.#claims.set(user, [done]);
     this.#link.run(
-      (client) => client.set(this.#keys.of(user), pinValue(backend), 'PX', this.#ttlMs, 'NX', 'GET'),
-      (earlier) => this.#claimed(user, this.#winner(earlier, backend)),
+      command,
+      (earlier) =>
+        this.#claimed(user, earlier === null && looksOnly ? backend : this.#winner(earlier, backend)),
       ({ kind }) => {
         if (kind === 'otherType') {
           // Asking for each request would find the same; what lies there is not ours to replace.
@@ -104,6 +123,11 @@ export class RedisPinStore implements PinStore {
       () => this.#onResult('forgotten'),
       () => this.#onResult('unavailable'),
     );
+  }
+
+  /** Only Redis knows. */
+  counts(): undefined {
+    return undefined;
   }
 
   close(): void {

@@ -15,9 +15,13 @@ export interface PinStore {
    * last, else `backend`.
    */
   claim(user: string, backend: string, done: (backend: string) => void): void;
+  /** As `claim`, but nobody is remembered who was not: what holds for a while only leaves no pins behind. */
+  find(user: string, backend: string, done: (backend: string) => void): void;
   /** Replaces what is remembered: the backend that was is gone from the split. Does not wait. */
   rewrite(user: string, backend: string): void;
   /** Forgets the user, here and in what the store shares with other replicas. Does not wait. */
   forget(user: string): void;
+  /** Users remembered by backend; undefined where that is not known here. */
+  counts(): ReadonlyMap<string, number> | undefined;
   close(): void;
 }

@@ -77,6 +77,16 @@ export class PinStores {
     this.#stores.get(pin)?.store.forget(user);
   }
 
+  /** By pin, of those whose store knows: users remembered by backend. */
+  counts(): ReadonlyMap<string, ReadonlyMap<string, number>> {
+    const counts = new Map<string, ReadonlyMap<string, number>>();
+    for (const [name, { store }] of this.#stores) {
+      const known = store.counts();
+      if (known !== undefined) counts.set(name, known);
+    }
+    return counts;
+  }
+
   /** Undefined when no pin uses Redis. */
   get redis(): LinkState | undefined {
     return this.#link?.link.state;

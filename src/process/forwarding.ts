@@ -111,6 +111,7 @@ export class Forwarding {
 
   totals(): LedgerTotals {
     this.#eventLoopMetrics.set(this.#eventLoop.read());
+    this.#metrics.showPinsRemembered(this.#pinStores.counts());
     const redis = this.#pinStores.redis;
     for (const state of CIRCUIT_STATES) {
       const cell = this.#metrics.pinStoreState(state);

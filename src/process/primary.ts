@@ -10,7 +10,7 @@ import { AdminServer } from '../admin/server.ts';
 import { buildStatus } from '../admin/status.ts';
 import { SteeringMetrics } from '../admin/steering-metrics.ts';
 import { BackendSupervisor } from '../backends/supervisor.ts';
-import { ExposureTotals, exposureWords } from '../blast-radius/exposure-totals.ts';
+import { BlastRadius } from '../blast-radius/blast-radius.ts';
 import { ExposureMetrics } from '../blast-radius/metrics.ts';
 import { describeChanges, restartChanges } from '../config/changes.ts';
 import { compareSteps, type InvariantRule, type StepReport } from '../config/invariant-rules.ts';
@@ -23,6 +23,7 @@ import { Ledger } from '../observe/ledger.ts';
 import { createLogger, type Log } from '../observe/log.ts';
 import { ProcessMetrics } from '../observe/process-metrics.ts';
 import { type LedgerTotals, mergeTotals } from '../observe/totals.ts';
+import { PinCensusTaker } from '../pinning/pin-census.ts';
 import { ClusterGroup } from './cluster-group.ts';
 import { type ForwardingGroup, InProcessGroup, type TrafficEdges } from './forwarding-group.ts';
 import { Guarding } from './guarding.ts';
@@ -38,6 +39,9 @@ const OVERRIDES_SETTLE_MS = 1_000;
 
 /** What is needed to start a worker again. */
 const PROGRAM = [process.execPath, fileURLToPath(import.meta.url)];
+
+/** Longest the end waits for Redis to take what is known of users. */
+const FLUSH_MS = 1_000;
 
 export interface PrimaryOptions {
   readonly configPath: string;
@@ -91,8 +95,8 @@ class Primary {
   readonly #group: ForwardingGroup;
   readonly #steering: Steering;
   readonly #guarding: Guarding;
-  readonly #exposure = new ExposureTotals();
-  readonly #exposureMetrics: ExposureMetrics;
+  readonly #blastRadius: BlastRadius;
+  readonly #pinCensus = new PinCensusTaker({ clock: Date.now, random: Math.random });
   readonly #startedAt = Date.now();
   readonly #initial: Config;
   readonly #reload: ReloadFacts;
@@ -120,7 +124,12 @@ class Primary {
     };
     this.#metrics = new ProcessMetrics(this.#ledger, { version: options.version, node: process.version });
     this.#metrics.configLoaded(hash, this.#startedAt, false);
-    this.#exposureMetrics = new ExposureMetrics(this.#ledger);
+    this.#blastRadius = new BlastRadius({
+      now: () => performance.now(),
+      clock: Date.now,
+      random: Math.random,
+      metrics: new ExposureMetrics(this.#ledger),
+    });
     this.#supervisor = new BackendSupervisor({
       log: log.logger,
       onEndpoints: (endpoints) => this.#group.applyEndpoints(endpoints),
@@ -136,7 +145,7 @@ class Primary {
       onEndpointFailure: (backend, address, port) => this.#supervisor.reportFailure(backend, address, port),
       onOutlier: (backend, address, port, cause) =>
         this.#supervisor.reportOutlier(backend, address, port, cause),
-      onExposure: (changes) => this.#exposure.update(changes, Date.now()),
+      onExposure: (changes) => this.#blastRadius.update(changes),
     };
     const workers = config.workers === 'auto' ? os.availableParallelism() : config.workers;
     this.#group =
@@ -170,7 +179,7 @@ class Primary {
       ledger: this.#ledger,
       board: this.#steering.board,
       totals: () => this.#group.totals(),
-      exposure: (route, backend) => exposureWords(this.#exposure.report(route, backend)),
+      exposure: (route, backend) => this.#blastRadius.words(route, backend),
     });
     this.#admin = new AdminServer({
       ...this.#steering.adminOptions(),
@@ -216,6 +225,10 @@ class Primary {
       this.#settled = true;
     });
     this.#forwarding = true;
+    this.#steering.join();
+    // Only now: what they load would hold up the first checks.
+    this.#blastRadius.configure(this.#config);
+    this.#pinCensus.configure(this.#config);
     this.#guarding.configure(this.#config);
     this.#watch = watchConfig(configPath, {
       environment: this.#options.environment,
@@ -259,6 +272,8 @@ class Primary {
     this.#watch?.close();
     this.#guarding.close();
     this.#steering.close();
+    this.#blastRadius.close();
+    this.#pinCensus.close();
     this.#group.destroy();
     this.#supervisor.close();
     await this.#admin.close();
@@ -310,6 +325,8 @@ class Primary {
     this.#config = next;
     this.#steering.configure(next);
     this.#guarding.configure(next);
+    this.#blastRadius.configure(next);
+    this.#pinCensus.configure(next);
     this.#applyEffective();
     const at = Date.now();
     this.#steering.reloaded({ at, result: 'ok', hash, changes });
@@ -365,7 +382,7 @@ class Primary {
     this.#metrics.setBackends(this.#supervisor.status());
     this.#metrics.logLinesDropped.value = this.#log.dropped;
     const forwarding = await this.#group.totals();
-    this.#exposureMetrics.show(this.#exposure.reports());
+    this.#blastRadius.showMetrics();
     return mergeTotals([this.#ledger.totals(), forwarding]);
   }
 
@@ -381,6 +398,9 @@ class Primary {
     const { hash, loadedAt, ok, rejected, lastReload, lastError, restartNeeded } = this.#reload;
     return buildStatus({
       ...this.#steering.statusInput(),
+      exposure: { reach: this.#blastRadius.reach, reports: this.#blastRadius.reports() },
+      guards: this.#guarding.view(),
+      pinCensus: this.#pinCensus.latest,
       backends: this.#supervisor.status(),
       totals,
       facts: {
@@ -448,6 +468,11 @@ class Primary {
     await new Promise((resolve) => setTimeout(resolve, delay));
     const drained = await within(timeout, this.#group.drain());
     if (!drained) logger.warn('requests were still under way at the end of shutdown.timeout and are cut');
+    // Users of the last requests too, for the other replicas.
+    await within(
+      FLUSH_MS,
+      this.#group.totals().then(() => this.#blastRadius.flush()),
+    );
     this.#group.destroy();
     this.#finish(code);
   }
@@ -455,6 +480,8 @@ class Primary {
   #finish(code: number): void {
     this.#guarding.close();
     this.#steering.close();
+    this.#blastRadius.close();
+    this.#pinCensus.close();
     this.#supervisor.close();
     void this.#admin.close().then(() => {
       this.#log.logger.info({ code }, 'stopped');

@@ -31,6 +31,7 @@ import { applyOverrides, describeEffects, type Effect, type Overridden } from '.
 import { OverrideBoard } from '../overrides/board.ts';
 import { PAGE_POLICY, pageDocument } from '../page/document.ts';
 import { pageParts } from '../page/parts.ts';
+import { ReleaseSets } from '../release-sets/release-sets.ts';
 import { compileTable, type RoutingTable } from '../routing/table.ts';
 import type { ForwardingGroup } from './forwarding-group.ts';
 
@@ -52,6 +53,7 @@ export interface SteeringEdges {
 export class Steering {
   readonly #edges: SteeringEdges;
   readonly #board: OverrideBoard;
+  readonly #sets: ReleaseSets;
   readonly #recent = new RecentTraffic();
   readonly #live: LiveStream;
   readonly #reloads = new Recent<ReloadRecord>(MAX_RELOADS);
@@ -59,6 +61,8 @@ export class Steering {
   #overridden: Overridden | undefined;
   #table: { readonly config: Config; readonly table: RoutingTable } | undefined;
   #effects: readonly Effect[] = [];
+  /** By set: what was logged of it last. */
+  #fates: ReadonlyMap<string, string> = new Map();
 
   constructor(edges: SteeringEdges) {
     this.#edges = edges;
@@ -74,6 +78,19 @@ export class Steering {
         else edges.log.warn({ reason }, 'Redis is away; overrides reach this replica alone');
       },
     });
+    this.#sets = new ReleaseSets({
+      now: () => performance.now(),
+      fallen: () => this.#current().fallen,
+      lost: (backend) => this.#lost(backend),
+      onChange: () => {
+        this.#overridden = undefined;
+        this.#edges.onChange();
+      },
+      onShared: ({ state, reason }) => {
+        if (state === 'closed') edges.log.info('connected to Redis; fates of release sets are shared');
+        else edges.log.warn({ reason }, 'Redis is away; release sets share their fate in this table alone');
+      },
+    });
     this.#live = new LiveStream({
       render: async () => this.#parts(),
       now: Date.now,
@@ -81,14 +98,22 @@ export class Steering {
     });
   }
 
-  /** Overrides of other replicas are known when it resolves, or `ms` have passed. */
+  /** What other replicas and services set is known when it resolves, or `ms` have passed. */
   async start(config: Config, ms: number): Promise<void> {
     this.#board.configure(config);
-    await this.#board.settled(ms);
+    this.#sets.configure(config);
+    await Promise.all([this.#board.settled(ms), this.#sets.settled(ms)]);
+    this.#overridden = undefined;
+  }
+
+  /** Every endpoint was checked once: from now on other services are told of members that take no requests. */
+  join(): void {
+    this.#sets.join();
   }
 
   configure(config: Config): void {
     this.#board.configure(config);
+    this.#sets.configure(config);
     this.#overridden = undefined;
   }
 
@@ -104,6 +129,8 @@ export class Steering {
       if (state === 'void') log.warn({ override: override.id, reason }, 'override does nothing');
     }
     this.#edges.metrics.setOverrides(overridden.effects);
+    this.#logSets(overridden);
+    this.#sets.tell();
     return overridden.config;
   }
 
@@ -123,14 +150,20 @@ export class Steering {
   stateChanged(event: Extract<SupervisorEvent, { type: 'change' }>): void {
     const { kind, backend, endpoint = null, to } = event;
     this.#changes.add({ at: Date.now(), kind, backend, endpoint, to });
+    this.#sets.tell();
   }
 
-  statusInput(): Pick<StatusInput, 'config' | 'overrides' | 'overridesShared' | 'history'> {
+  statusInput(): Pick<
+    StatusInput,
+    'config' | 'overrides' | 'overridesShared' | 'sets' | 'setsShared' | 'history'
+  > {
     const { config, effects } = this.#current();
     return {
       config,
       overrides: effects,
       overridesShared: this.#board.shared,
+      sets: this.#sets.view(),
+      setsShared: this.#sets.shared,
       history: {
         reloads: this.#reloads.all(),
         changes: this.#changes.all(),
@@ -192,11 +225,34 @@ export class Steering {
   close(): void {
     this.#live.close();
     this.#board.close();
+    this.#sets.close();
   }
 
   #current(): Overridden {
-    this.#overridden ??= applyOverrides(this.#edges.config(), this.#board.active());
+    this.#overridden ??= applyOverrides(this.#edges.config(), this.#board.active(), this.#sets.elsewhere());
     return this.#overridden;
+  }
+
+  /** What follows from members of release sets in the tables of other services. */
+  #logSets({ config }: Overridden): void {
+    const { lostSets = {} } = config;
+    const fates = new Map(Object.entries(lostSets));
+    for (const [set, { reason }] of this.#sets.elsewhere().fallen) fates.set(set, reason);
+    const { log } = this.#edges;
+    for (const [set, reason] of fates) {
+      if (this.#fates.get(set) !== reason) log.warn({ set, reason }, 'release set follows another service');
+    }
+    for (const set of this.#fates.keys()) {
+      if (!fates.has(set)) log.warn({ set }, 'release set is whole again');
+    }
+    this.#fates = fates;
+  }
+
+  /** Why a backend takes no requests. */
+  #lost(backend: string): string | undefined {
+    const status = this.#edges.supervisor.status().find(({ name }) => name === backend);
+    if (status === undefined || availabilityOf(status.endpoints).available.length > 0) return undefined;
+    return (status.circuit.reason || status.resolution.reason).slice(0, 200);
   }
 
   #routingTable(): RoutingTable {

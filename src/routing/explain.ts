@@ -2,6 +2,7 @@
 import { usesOf } from '../backends/availability.ts';
 import { NO_GROUP } from '../config/groups.ts';
 import { formatUrl, serversOf } from '../config/schema.ts';
+import { setOf } from '../config/sets.ts';
 import { percentages } from '../config/split-weights.ts';
 import { identifyUser } from '../pinning/identity.ts';
 import { BUCKETS, type BucketRange } from './bucket.ts';
@@ -83,7 +84,8 @@ export function explainRequest(
     route.pin === undefined
       ? undefined
       : (user ?? identifyUser(route.pin, facts.rawHeaders, facts.client, true));
-  const usable = usableWith(table, route, down);
+  const missing = missingBackends(table, route, down);
+  const usable = usableWith(table, route, missing);
   const decision = decide(route, identified, remembered, usable, undefined);
   const stays = decision.wanted !== -1 && decision.wanted !== decision.index && mustStay(route, identified);
   const index = stays ? -1 : decision.index;
@@ -108,27 +110,57 @@ export function explainRequest(
     reasons: [
       describeGroup(table, facts, groupClass),
       ...describeRows(table, facts, plain, showValues),
-      ...describeChoice(table, route, decision, identified, { index, usable, stays, remembered, refused }),
+      ...describeChoice(table, route, decision, identified, {
+        index,
+        usable,
+        stays,
+        remembered,
+        refused,
+        missing,
+      }),
     ],
     group: facts.groups?.join(', ') ?? (facts.group === NO_GROUP ? null : facts.group),
     unknownGroup: groupClass.unknown,
     invariants: groupClass.invariants.map(({ text }) => text),
     refused,
     spilledFrom: spilled ? route.split.names[decision.wanted]! : null,
-    precedence: describePrecedence(table, route, decision, identified, down, remembered),
+    precedence: describePrecedence(table, route, decision, identified, missing, remembered),
   };
+}
+
+/** Backends of a row that take no requests, and why: `is down`, or what befell their release set. */
+function missingBackends(
+  table: RoutingTable,
+  { split, fates }: Route,
+  down: ReadonlySet<string>,
+): ReadonlyMap<string, string> {
+  const missing = new Map<string, string>();
+  for (const [i, name] of split.names.entries()) {
+    const fate = fates?.[i];
+    const set = fate === undefined ? '' : setOf(table.config, name)!.name;
+    const others = Array.isArray(fate)
+      ? (fate as readonly number[]).map((id) => table.backends[id]!.name)
+      : [];
+    const lost = fate === 'lost' ? [table.config.lostSets![set]!] : others.filter((other) => down.has(other));
+    if (down.has(name)) missing.set(name, 'is down');
+    else if (lost.length > 0) {
+      const why = fate === 'lost' ? lost[0]! : `${lost.join(' and ')} down`;
+      missing.set(name, `is left out with its release set ${set} (${why})`);
+    }
+  }
+  return missing;
 }
 
 /** As the data path works it out, with one endpoint behind each backend. */
 function usableWith(
   table: RoutingTable,
   { split }: Route,
-  down: ReadonlySet<string>,
+  missing: ReadonlyMap<string, string>,
 ): (index: number) => boolean {
   const uses = usesOf(
     split.names.map((name, i) => {
       const { backup, panicThreshold } = table.config.backends[name]!;
-      const up = down.has(name) ? 0 : 1;
+      const up = missing.has(name) ? 0 : 1;
       const holds = split.shares[i]! > 0 || split.keeps[i]!;
       return {
         weight: split.weights[i]!,
@@ -184,6 +216,7 @@ interface Choice {
   readonly stays: boolean;
   readonly remembered: string | undefined;
   readonly refused: boolean;
+  readonly missing: ReadonlyMap<string, string>;
 }
 
 function describeChoice(
@@ -191,18 +224,19 @@ function describeChoice(
   route: Route,
   decision: Decision,
   user: string | undefined,
-  { index, usable, stays, remembered, refused }: Choice,
+  { index, usable, stays, remembered, refused, missing }: Choice,
 ): string[] {
   const { names, shares } = route.split;
   const reasons: string[] = [];
   const { wanted, source } = decision;
+  const fault = missing.get(names[wanted] ?? '') ?? 'is down';
   if (source === 'bucket') reasons.push(describeBucket(route, decision));
   if (source === 'pin') reasons.push(`the store of pin ${route.pin!.name} remembers ${names[wanted]}`);
   if (route.pin !== undefined && user === undefined) {
     reasons.push(`pin ${route.pin.name}: the request names no user, so the weights decide`);
   }
   if (stays)
-    reasons.push(`${names[wanted]} is down, and onUnavailable: fail keeps its users from the others: 503`);
+    reasons.push(`${names[wanted]} ${fault}, and onUnavailable: fail keeps its users from the others: 503`);
   else if (refused)
     reasons.push(
       `no backend is left that ${route.limits === undefined ? 'is up' : 'is up and allowed'}: 503`,
@@ -218,7 +252,7 @@ function describeChoice(
     if (lost.length > 0) reasons.push(`what ${lost.join(' and ')} would get ${fate}`);
   } else if (wanted !== -1 && wanted !== index) {
     reasons.push(
-      `backend ${names[index]}: ${names[wanted]} is down${user === undefined ? '' : ', and the pin stays as it is'}`,
+      `backend ${names[index]}: ${names[wanted]} ${fault}${user === undefined ? '' : ', and the pin stays as it is'}`,
     );
   } else if (source === 'bucket') {
     const hint = remembered === undefined && route.pin!.config.store !== 'none';
@@ -243,12 +277,12 @@ function describePrecedence(
   route: Route,
   decision: Decision,
   user: string | undefined,
-  down: ReadonlySet<string>,
+  absent: ReadonlyMap<string, string>,
   remembered: string | undefined,
 ): PrecedenceStep[] {
   const { names, keeps } = route.split;
   const limits = [...new Set(route.limits?.flatMap((limit) => (limit === undefined ? [] : [limit.text])))];
-  const missing = names.filter((name) => down.has(name));
+  const missing = names.filter((name) => absent.has(name));
   const { source } = decision;
   const pinned = route.pin !== undefined && user !== undefined;
   const saysOfPin = (): string => {
@@ -277,7 +311,10 @@ function describePrecedence(
     {
       step: 'health',
       counts: missing.length > 0,
-      says: missing.length > 0 ? `${missing.join(' and ')} down` : 'all taken for healthy',
+      says:
+        missing.length > 0
+          ? missing.map((name) => `${name} ${absent.get(name)!}`).join('; ')
+          : 'all taken for healthy',
     },
     describeOverride(table, route),
     { step: 'pin', counts: source === 'pin', says: saysOfPin() },

@@ -41,6 +41,8 @@ export interface Route {
   readonly match: Match | undefined;
   readonly split: Split;
   readonly pin: Pin | undefined;
+  /** Its weights are not those of the file, but hold for a while: stores are to remember nothing of that. */
+  readonly held: boolean;
   /** A canary's failure is answered by the main backend, where that cannot repeat an effect. */
   readonly shield: boolean;
   readonly responseHeadTimeout: number;
@@ -49,9 +51,10 @@ export interface Route {
   readonly readsGroupField: boolean;
   /**
    * By index in the split: of a member of a release set, the ids of the other members. It is used only while all of them
-   * can be. Undefined, as a whole or for a backend, where there is no set.
+   * can be; `lost`: a member in the table of another service cannot. Undefined, as a whole or for a backend, where there
+   * is no set.
    */
-  readonly fates: readonly (readonly number[] | undefined)[] | undefined;
+  readonly fates: readonly Fate[] | undefined;
   /**
    * By index of a group's class: the same row for requests to whose group something is promised. Undefined, as a
    * whole or for a class, where no promise is about a backend of the split.
@@ -60,6 +63,8 @@ export interface Route {
   /** In such a row, by index in the split: the promise that takes something away from the backend. */
   readonly limits: readonly (Invariant | undefined)[] | undefined;
 }
+
+export type Fate = readonly number[] | 'lost' | undefined;
 
 /** Parallel arrays in the order of the configuration. */
 export interface Split {
@@ -146,6 +151,7 @@ function compileRoute(
     match,
     split: compileSplit(weights, backendIds, mainBackend(config, all.backends), middleBackend(config)),
     pin: config.pin === undefined ? undefined : compilePin(config.pin, all, setOfRoute(all, config)),
+    held: all.heldWeights?.[config.name] !== undefined,
     shield: config.shield,
     responseHeadTimeout: config.timeouts?.responseHead ?? all.timeouts.responseHead,
     idleTimeout: config.timeouts?.idle ?? all.timeouts.idle,
@@ -171,9 +177,12 @@ function compileFates(
   config: Config,
   ids: ReadonlyMap<string, number>,
 ): Route['fates'] {
-  const fates = names.map((name) => {
-    const others = setOf(config, name)?.members.filter((member) => member !== name);
-    return others === undefined || others.length === 0 ? undefined : others.map((other) => ids.get(other)!);
+  const fates = names.map((name): Fate => {
+    const set = setOf(config, name);
+    if (set === undefined) return undefined;
+    if (config.lostSets?.[set.name] !== undefined) return 'lost';
+    const others = set.members.filter((member) => member !== name);
+    return others.length === 0 ? undefined : others.map((other) => ids.get(other)!);
   });
   return fates.some((fate) => fate !== undefined) ? fates : undefined;
 }

@@ -194,6 +194,15 @@ export const backend = z.strictObject({
       '`http://HOST[:PORT]`, `https://HOST[:PORT]`, or `dns+srv://NAME` (`dns+srvs://` for TLS) for SRV records.',
     ),
   servers: z.array(server).min(1).max(256).optional().describe('Several upstreams instead of one `url`.'),
+  build: z
+    .string()
+    .min(1)
+    .max(128)
+    .regex(/^[^\p{C}]*$/u, 'holds control characters')
+    .optional()
+    .describe(
+      'What runs behind it, such as the tag of an image: shown beside the name, and users who met it are counted anew when it changes.',
+    ),
   backup: z
     .boolean()
     .default(false)

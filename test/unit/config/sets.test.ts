@@ -5,6 +5,9 @@ import { type ConfigInput, configSchema } from '../../../src/config/schema.ts';
 import { applyOverrides } from '../../../src/overrides/apply.ts';
 import { bucketOf } from '../../../src/routing/bucket.ts';
 import { decide } from '../../../src/routing/decide.ts';
+import { requestFacts } from '../../../src/routing/described-request.ts';
+import { explainRequest } from '../../../src/routing/explain.ts';
+import type { RequestFacts } from '../../../src/routing/match.ts';
 import { compileTable } from '../../../src/routing/table.ts';
 
 const INPUT: ConfigInput = {
@@ -86,10 +89,73 @@ describe('release sets', () => {
     assert.equal(raised.heldWeights!['pricing'], undefined);
   });
 
+  it('lose their share with a member in the table of another service, and say whose it is', () => {
+    const member = {
+      backend: 'canary',
+      ratio: 0.5,
+      until: 9,
+      reason: 'bad (set checkout-v2: canary of stock)',
+      by: 'ann',
+    };
+    const { config: lowered, fallen } = applyOverrides(config, [], {
+      fallen: [['checkout-v2', member]],
+      lostSets: {},
+    });
+    for (const route of ['cart', 'pricing']) {
+      const { weights, reason } = lowered.heldWeights![route]!;
+      assert.equal(compileTable(lowered).routes.length, 3);
+      const [canary, main] = [weights[`${route}-canary`]!, weights[route]!];
+      assert.equal(canary / (canary + main), 0.05);
+      assert.equal(reason, member.reason);
+    }
+    assert.equal(lowered.heldWeights!['rest'], undefined);
+    // It is not this table's to tell further, or two services would hold each other down for ever.
+    assert.equal(fallen.size, 0);
+  });
+
+  it('are left out, with their pins as they are, while a member elsewhere takes no requests', () => {
+    const lostSets = { 'checkout-v2': 'canary of stock takes no requests: none available' };
+    const { config: lost } = applyOverrides(config, [], { fallen: [], lostSets });
+    const lostTable = compileTable(lost);
+    assert.deepEqual(lostTable.routes[0]!.fates, ['lost', undefined]);
+    assert.deepEqual(lostTable.routes[0]!.split, table.routes[0]!.split);
+    const explained = explainRequest(
+      lostTable,
+      requestFacts(lostTable, [], ['GET', '/cart'], '') as RequestFacts,
+    );
+    assert.equal(explained.backend, 'cart');
+    assert.match(
+      JSON.stringify(explained),
+      /cart-canary is left out with its release set checkout-v2 \(canary of stock/,
+    );
+    const down = new Set(['pricing-canary']);
+    const here = explainRequest(
+      table,
+      requestFacts(table, [], ['GET', '/cart'], '') as RequestFacts,
+      undefined,
+      { down },
+    );
+    assert.match(JSON.stringify(here), /left out with its release set checkout-v2 \(pricing-canary down\)/);
+  });
+
   it('shrink together when one member is on trial with a tenth of its share', () => {
     const { config: probing } = applyOverrides(config, [override('cart', { 'cart-canary': 1, cart: 99 })]);
     const { weights } = probing.heldWeights!['pricing']!;
     assert.equal(weights['pricing-canary']! / (weights['pricing-canary']! + weights['pricing']!), 0.01);
+  });
+
+  it('warn of a member that is the main backend of its row, which a brake cannot reach', () => {
+    const text = (main: string) => `backends: { cart: { url: http://a }, old: { url: http://b } }
+routes: [ { name: r, split: { cart: 50, old: 50 }${main} } ]
+sets: { one: [ cart ] }
+`;
+    const warned = (main: string) =>
+      parseConfig(text(main), { file: 'f', environment: {} }).problems.map(({ message }) => message);
+    assert.match(
+      warned('').join(),
+      /cart is a member of the release set one and the main backend.*main: old/,
+    );
+    assert.deepEqual(warned(', main: old'), []);
   });
 
   it('are judged: unknown members, members of two sets, two members in a row, fields that mean something else', () => {

@@ -69,7 +69,7 @@ suite('what is written and not used', () => {
     assert.deepEqual(problemsOf(text), [
       'f:1:35: warning: backends.b: no route uses this backend',
       'f:3:9: warning: pins.u: no route uses this pin',
-      'f:4:1: warning: redis: no pin or rate has store: redis, and there is neither acting nor a guard that acts, so Redis is not used',
+      'f:4:1: warning: redis: no route has a pin, no rate has store: redis, and there are neither sets nor acting nor a guard that acts, so Redis is not used',
     ]);
   });
 

@@ -34,6 +34,29 @@ describe('pins in memory', () => {
     assert.equal(store.recall('a'), 'canary');
   });
 
+  it('count users by backend: each once, without those who moved, were pushed out, forgotten or stayed away', () => {
+    const clock = { now: 0 };
+    const store = storeAt(clock);
+    const counts = () => Object.fromEntries(store.counts());
+    assert.deepEqual(counts(), {});
+    for (const user of ['a', 'b', 'c']) store.claim(user, 'canary', () => {});
+    store.claim('a', 'canary', () => {});
+    store.rewrite('b', 'production');
+    assert.deepEqual(counts(), { canary: 2, production: 1 });
+    store.claim('d', 'production', () => {});
+    assert.deepEqual(counts(), { canary: 1, production: 2 });
+    store.forget('d');
+    store.forget('nobody');
+    assert.deepEqual(counts(), { canary: 1, production: 1 });
+    clock.now = 900;
+    store.recall('b');
+    clock.now = 1_000;
+    assert.deepEqual(counts(), { production: 1 });
+    assert.equal(store.recall('b'), 'production');
+    store.close();
+    assert.deepEqual(counts(), {});
+  });
+
   it('can be rewritten', () => {
     const store = storeAt({ now: 0 });
     store.claim('a', 'canary', () => {});
