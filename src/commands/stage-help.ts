@@ -85,7 +85,8 @@ TEMPLATES
     can change nothing but the scalar it stands in.
       everywhere          service, namespace, proxy_replicas, and values of pipeline.yaml and service.yaml
       templates/track     track, stage, image, version, replicas
-      templates/pointsman weight_TRACK and rest_TRACK, which add up, for each track but the last ("-" is "_")
+      templates/pointsman weight_TRACK and rest_TRACK, which add up, for each track but the last ("-" is "_");
+                          build_TRACK, the version on the track
 
 PIPELINE
     stages[]    name, track, groups, weights, replicas, gates, promote (auto, manual), rollback (auto, manual),

@@ -175,11 +175,11 @@ function report(error: unknown, { output }: Values, io: CommandIo): number {
   return known[1];
 }
 
-function done({ values, io, rest }: Call, { change, committed, patch }: Result): number {
+function done({ values, io, rest }: Call, { change, committed, patch, users }: Result): number {
   const service = rest[1] ?? '';
   if (values.output === 'json') {
     io.stdout(
-      `${JSON.stringify({ changed: change !== undefined, ...(change === undefined ? {} : { change }), ...(committed ?? {}), ...(patch === undefined ? {} : { patch }) }, null, 2)}\n`,
+      `${JSON.stringify({ changed: change !== undefined, ...(change === undefined ? {} : { change }), ...(committed ?? {}), ...(patch === undefined ? {} : { patch }), ...(users === undefined ? {} : { users }) }, null, 2)}\n`,
     );
     return 0;
   }
@@ -187,7 +187,7 @@ function done({ values, io, rest }: Call, { change, committed, patch }: Result):
   else if (change === undefined || committed === undefined) io.stdout('nothing to do\n');
   else
     io.stdout(
-      `${subjectOf({ service, change })}\n${committed.commit.slice(0, 12)}${committed.pushed ? ', pushed' : ''}\n`,
+      `${subjectOf({ service, change })}\n${users === undefined ? '' : `${users}\n`}${committed.commit.slice(0, 12)}${committed.pushed ? ', pushed' : ''}\n`,
     );
   return 0;
 }
@@ -275,6 +275,7 @@ async function runRollback(call: Call): Promise<number> {
       mode,
       reason: reason ?? 'rolled back by hand',
       gates: [],
+      usersMet: REAL_EDGES.usersMet,
     }),
   );
 }
@@ -382,9 +383,9 @@ async function runHistory({ values, rest, io, context }: Call): Promise<number> 
     .slice(0, limit);
   if (values.output === 'json') io.stdout(`${JSON.stringify(entries, null, 2)}\n`);
   else {
-    for (const { commit, at, subject, by, reason, forced } of entries) {
+    for (const { commit, at, subject, by, reason, forced, users } of entries) {
       io.stdout(
-        `${commit.slice(0, 12)}  ${at}  ${subject}${by === '' ? '' : `  by ${by}`}${forced === '' ? '' : `  forced: ${forced}`}${reason === '' ? '' : `\n              ${reason}`}\n`,
+        `${commit.slice(0, 12)}  ${at}  ${subject}${by === '' ? '' : `  by ${by}`}${forced === '' ? '' : `  forced: ${forced}`}${reason === '' ? '' : `\n              ${reason}`}${users === '' ? '' : `\n              ${users}`}\n`,
       );
     }
   }

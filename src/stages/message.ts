@@ -10,6 +10,8 @@ export interface CommitFacts {
   readonly reason: string | undefined;
   /** `judge=pass (0.2 % of 1204)`, one per gate. */
   readonly gates: readonly string[];
+  /** Of a rollback: how many users met the build, in words. */
+  readonly users?: string | undefined;
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is removed
@@ -41,7 +43,7 @@ export function subjectOf({ service, change }: Pick<CommitFacts, 'service' | 'ch
 }
 
 export function commitMessage(facts: CommitFacts): string {
-  const { service, change, by, reason, gates } = facts;
+  const { service, change, by, reason, gates, users } = facts;
   const trailers: (readonly [string, string | undefined])[] = [
     ['Stage-Verb', change.verb],
     ['Stage-Service', service],
@@ -52,13 +54,15 @@ export function commitMessage(facts: CommitFacts): string {
     ['Stage-Gates', gates.length === 0 ? undefined : gates.join('; ')],
     ['Stage-Forced', change.forced.length === 0 ? undefined : change.forced.join(' ')],
     ['Stage-Reason', reason],
+    ['Stage-Users', users],
     ['Stage-By', by],
   ];
   const why = reason === undefined ? '' : `\n${oneLine(reason)}\n`;
+  const met = users === undefined ? '' : `\nUsers: ${oneLine(users)}.\n`;
   const lines = trailers
     .filter(([, value]) => value !== undefined && value !== '')
     .map(([key, value]) => `${key}: ${oneLine(value!)}`);
-  return `${subjectOf(facts)}\n${why}\n${lines.join('\n')}\n`;
+  return `${subjectOf(facts)}\n${why}${met}\n${lines.join('\n')}\n`;
 }
 
 export interface HistoryEntry {
@@ -72,6 +76,7 @@ export interface HistoryEntry {
   readonly reason: string;
   readonly forced: string;
   readonly gates: string;
+  readonly users: string;
 }
 
 const FIELDS = [
@@ -82,6 +87,7 @@ const FIELDS = [
   'Stage-Reason',
   'Stage-Forced',
   'Stage-Gates',
+  'Stage-Users',
 ];
 
 /** `--format` of `git log` for `parseHistory`. */
@@ -104,7 +110,8 @@ export function parseHistory(text: string): HistoryEntry[] {
         reason = '',
         forced = '',
         gates = '',
+        users = '',
       ] = record.split('\0').map((field) => field.trim());
-      return { commit, at, subject, verb, stage, image, by, reason, forced, gates };
+      return { commit, at, subject, verb, stage, image, by, reason, forced, gates, users };
     });
 }

@@ -71,7 +71,7 @@ export function renderService(input: RenderInput): Rendered {
   for (const [name, template] of templatesIn(input, 'pointsman')) {
     const text = generated(
       template,
-      fillTemplate(template.text, template.path, { ...shared, ...weightPlaceholders(pipeline, state) }),
+      fillTemplate(template.text, template.path, { ...shared, ...tablePlaceholders(pipeline, state) }),
     );
     output.set(`${folder}pointsman/${name}`, text);
     const found = tableIn(text, template.path);
@@ -142,9 +142,16 @@ function trackPlaceholders({ definition, state }: RenderInput, stage: Stage): Pl
   };
 }
 
-/** `weight_TRACK` and `rest_TRACK`, "-" in the track's name as "_"; together 100, or a million while draining. */
-export function weightPlaceholders(pipeline: Pipeline, state: ServiceState): Placeholders {
-  const placeholders: Record<string, number> = {};
+/**
+ * `weight_TRACK` and `rest_TRACK`, "-" in the track's name as "_"; together 100, or a million while draining. And
+ * `build_TRACK`, the version on the track, by which proxies count the users of each build.
+ */
+export function tablePlaceholders(pipeline: Pipeline, state: ServiceState): Placeholders {
+  const placeholders: Record<string, string | number> = {};
+  for (const { name, track } of pipeline.stages) {
+    const { image } = state.stages[name]!;
+    placeholders[`build_${track.replaceAll('-', '_')}`] = image === undefined ? 'none' : versionOf(image);
+  }
   for (const stage of pipeline.stages.slice(0, -1)) {
     const weight = weightOf(stage, state.stages[stage.name]!);
     const track = stage.track.replaceAll('-', '_');

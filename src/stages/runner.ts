@@ -8,7 +8,7 @@
 import { pipelineOf, rendered, type Service, serviceOf, servicesIn } from './catalogue.ts';
 import type { Pipeline, Stage } from './definition.ts';
 import { frozen } from './freeze.ts';
-import { type Edges, evaluate } from './gates/evaluate.ts';
+import { type Edges, evaluate, usersOf } from './gates/evaluate.ts';
 import type { Observation } from './gates/judge.ts';
 import { type GateResult, summary, together } from './gates/verdict.ts';
 import type { Git } from './git/git.ts';
@@ -179,6 +179,7 @@ export class Runner {
 
   async #back(service: Service, stage: Stage, slot: Slot, results: readonly GateResult[]): Promise<void> {
     const reason = failures(results);
+    const users = await usersOf(service, stage, this.#options.edges.usersMet);
     const { change, committed } = await carryOut(
       this.#context,
       service.name,
@@ -187,9 +188,11 @@ export class Runner {
         if (!sameSlot(state.stages[stage.name], slot)) return undefined;
         return rollback(pipeline, state, actor, { stage: stage.name, mode: 'evacuate', reason });
       },
-      { reason: `a gate of ${stage.name} failed: ${reason}`, gates: results.map(summary) },
+      { reason: `a gate of ${stage.name} failed: ${reason}`, gates: results.map(summary), users },
     );
-    if (change !== undefined) this.#say(service.name, stage.name, 'rollback', reason, committed?.commit);
+    if (change === undefined) return;
+    const detail = users === undefined ? reason : `${reason}; ${users}`;
+    this.#say(service.name, stage.name, 'rollback', detail, committed?.commit);
   }
 
   async #on(name: string, stage: Stage, slot: Slot, results: readonly GateResult[]): Promise<boolean> {

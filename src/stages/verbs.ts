@@ -6,6 +6,7 @@ import type { Environment } from '../config/environment.ts';
 import { editsFor, pipelineOf, type Service, serviceOf, servicesIn } from './catalogue.ts';
 import { PIPELINE_FILE } from './definition.ts';
 import { frozen } from './freeze.ts';
+import { type Edges, usersOf } from './gates/evaluate.ts';
 import type { Committed, Plan, Repository, Snapshot } from './git/repository.ts';
 import {
   type Actor,
@@ -20,6 +21,7 @@ import {
   Refused,
   rollback,
   stageOnTrial,
+  stageToRollBack,
 } from './machine.ts';
 import { commitMessage } from './message.ts';
 import { readService, serviceFile, serviceNameFault, serviceText } from './service.ts';
@@ -42,6 +44,8 @@ export interface Context {
 
 export interface Result {
   readonly change: Change | undefined;
+  /** Of a rollback: how many users met the build, in words. */
+  readonly users?: string | undefined;
   readonly committed: Committed | undefined;
   /** Of a dry run. */
   readonly patch: string | undefined;
@@ -52,6 +56,7 @@ export interface Reasons {
   readonly reason: string | undefined;
   /** `judge=pass (…)`, for the commit. */
   readonly gates: readonly string[];
+  readonly users?: string | undefined;
 }
 
 /** Undefined: there is nothing to do. */
@@ -62,16 +67,18 @@ export async function carryOut(
   context: Context,
   name: string,
   step: Step,
-  { reason, gates }: Omit<Reasons, 'force'>,
+  { reason, gates, users }: Omit<Reasons, 'force'>,
 ): Promise<Result> {
-  return await commitPlan(context, async (snapshot) => {
+  const result = await commitPlan(context, async (snapshot) => {
     const service = serviceOf(snapshot, name, context.environment);
     const actor = actorOf(context);
     const outcome = await step(service, actor);
     if (outcome === undefined) return undefined;
-    const message = commitMessage({ service: name, change: outcome.change, by: actor.by, reason, gates });
-    return { change: outcome.change, plan: { edits: editsFor(service, outcome.state), message } };
+    const { change } = outcome;
+    const message = commitMessage({ service: name, change, by: actor.by, reason, gates, users });
+    return { change, plan: { edits: editsFor(service, outcome.state), message } };
   });
+  return { ...result, users };
 }
 
 interface Planned {
@@ -268,17 +275,24 @@ export interface BackOptions {
   readonly mode: 'drain' | 'evacuate';
   readonly reason: string;
   readonly gates: readonly string[];
+  readonly usersMet: Edges['usersMet'];
 }
 
 export async function rollBack(context: Context, name: string, options: BackOptions): Promise<Result> {
+  const { repository, environment } = context;
+  const known = serviceOf(await repository.read(await repository.head()), name, environment);
+  const { stages } = known.pipeline;
+  const isOfStage = options.to === undefined || stages.some((stage) => stage.name === options.to);
+  const users = isOfStage
+    ? await usersOf(known, stageToRollBack(known.pipeline, known.state, options.stage), options.usersMet)
+    : undefined;
   const step: Step = async (service, actor) => {
     const { pipeline, state } = service;
-    const isStage = options.to === undefined || pipeline.stages.some((stage) => stage.name === options.to);
-    if (isStage) return rollback(pipeline, state, actor, options);
+    if (isOfStage) return rollback(pipeline, state, actor, options);
     const earlier = await stateAt(context, service, options.to!);
     return restored(service, earlier, actor, options);
   };
-  return await carryOut(context, name, step, options);
+  return await carryOut(context, name, step, { ...options, users });
 }
 
 async function stateAt(

@@ -2,6 +2,7 @@
 
 import type { Service } from '../catalogue.ts';
 import type { Stage } from '../definition.ts';
+import { versionOf } from '../image.ts';
 import { addressOf } from '../machine.ts';
 import { rowsOf } from '../promises.ts';
 import type { RenderedTable } from '../render.ts';
@@ -9,6 +10,7 @@ import type { Slot } from '../state.ts';
 import { askProxies, type ProxyAnswer, type ProxyView, type Question } from './figures.ts';
 import { judge, NOTHING_OBSERVED, type Observation } from './judge.ts';
 import { askPrometheus, askWebhook, type Fetch, fillSubject, type Subject } from './outside.ts';
+import { type UsersQuestion, usersMet } from './users.ts';
 import { type GateResult, span } from './verdict.ts';
 
 export interface Edges {
@@ -16,9 +18,15 @@ export interface Edges {
   readonly now: () => number;
   readonly fetch: Fetch;
   readonly askProxies: (question: Question) => Promise<readonly ProxyAnswer[]>;
+  readonly usersMet: (question: UsersQuestion) => Promise<string | undefined>;
 }
 
-export const REAL_EDGES: Edges = { now: Date.now, fetch: (url, init) => fetch(url, init), askProxies };
+export const REAL_EDGES: Edges = {
+  now: Date.now,
+  fetch: (url, init) => fetch(url, init),
+  askProxies,
+  usersMet,
+};
 
 export interface Evaluation {
   readonly results: readonly GateResult[];
@@ -133,6 +141,26 @@ export function plainGates({ gates, weights }: Stage, slot: Slot, now: number): 
     });
   }
   return results;
+}
+
+/** Of a build that is about to be rolled back: how many users met it, on whichever track. */
+export async function usersOf(
+  service: Service,
+  stage: Stage,
+  ask: Edges['usersMet'],
+): Promise<string | undefined> {
+  const { pipeline, definition, state } = service;
+  const slot = state.stages[stage.name]!;
+  const { image } = slot;
+  if (image === undefined) return undefined;
+  return await ask({
+    urls: definition.proxies ?? pipeline.proxies,
+    subject: subjectOf(service, stage, slot),
+    tracks: pipeline.stages
+      .filter(({ name }) => state.stages[name]!.image === image)
+      .map(({ track }) => track),
+    build: versionOf(image),
+  });
 }
 
 function subjectOf({ name, definition, pipeline }: Service, stage: Stage, slot: Slot): Subject {

@@ -29,7 +29,7 @@ export interface Question {
 
 const TIMEOUT = 5_000;
 const MAX_BODY = 32 * 1024 ** 2;
-const MAX_PROXIES = 256;
+export const MAX_PROXIES = 256;
 
 /** Asks every proxy; one that cannot be asked is in the answers with its error. */
 export async function askProxies(question: Question): Promise<ProxyAnswer[]> {
@@ -48,7 +48,7 @@ export async function askProxies(question: Question): Promise<ProxyAnswer[]> {
 }
 
 /** A name that stands for several proxies gives a URL for each. */
-async function addressesOf(text: string): Promise<string[]> {
+export async function addressesOf(text: string): Promise<string[]> {
   const url = new URL(text);
   const base = text.replace(/\/+$/, '');
   if (isIP(url.hostname.replace(/^\[|\]$/g, '')) !== 0 || url.protocol === 'https:') return [base];
@@ -62,7 +62,7 @@ async function addressesOf(text: string): Promise<string[]> {
   }
 }
 
-async function read(url: string): Promise<string> {
+export async function read(url: string): Promise<string> {
   const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT), redirect: 'error' });
   if (!response.ok) {
     await response.body?.cancel();
