@@ -15,6 +15,7 @@ import {
   type TestConfig,
   temporaryDirectory,
 } from '../../support/pointsman-process.ts';
+import { startRedis } from '../../support/redis-server.ts';
 import { inParallel, send } from '../../support/request.ts';
 
 const tracks = await startTracks();
@@ -82,6 +83,33 @@ suite('without the right', () => {
       assert.equal(JSON.stringify((await proxy.status()).overrides), before);
     });
   }
+
+  test('nothing else acts: all other paths only answer, whatever is sent to them with the token', async () => {
+    const before = JSON.stringify((await proxy.status()).overrides);
+    const headers = ['Authorization', `Bearer ${TOKEN}`, 'Content-Type', 'application/json'];
+    const answer = async (method: string, where: string) =>
+      (await send(admin, { method, path: where, headers, body: '{}' })).status;
+    for (const where of ['/', '/livez', '/readyz', '/metrics', '/status', '/events']) {
+      for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
+        assert.equal(await answer(method, where), 405, `${method} ${where}`);
+      }
+    }
+    for (const where of [
+      '/actions',
+      '/actions/',
+      '/actions/none',
+      '/actions/split/',
+      '/overrides',
+      '/Actions/split',
+    ]) {
+      assert.equal(await answer('POST', where), 404, where);
+    }
+    assert.equal(await answer('PUT', '/explain'), 405);
+    const elsewhere = [...headers, 'Sec-Fetch-Site', 'cross-site'];
+    const asked = await send(admin, { method: 'POST', path: '/explain', headers: elsewhere, body: '{}' });
+    assert.equal(asked.status, 403);
+    assert.equal(JSON.stringify((await proxy.status()).overrides), before);
+  });
 
   test('the token is in no log, status, dump or page, and the proxy says so when there is none', async () => {
     const dump = await act(admin, 'dump');
@@ -206,6 +234,39 @@ suite('a split set by hand', () => {
     assert.deepEqual((await own.status()).overrides, []);
     assert.equal(await own.metric('pointsman_override_active'), 0);
   });
+
+  for (const store of ['memory', 'redis'] as const) {
+    test(`leaves no pins behind: when it is over, users are where they were (store: ${store})`, async () => {
+      const redis = store === 'redis' ? await startRedis() : undefined;
+      const own = await startPointsman(
+        table({
+          pins: { user: { by: [{ header: 'X-User-Id' }], store } },
+          routes: [{ name: 'all', split: { canary: 50, production: 50 }, pin: 'user' }],
+          ...(redis === undefined
+            ? {}
+            : { redis: { url: redis.url, commandTimeout: '2s', cacheTtl: '100ms' } }),
+        }),
+        { env },
+      );
+      if (redis !== undefined) {
+        await own.waitFor('Redis', async () => (await own.status()).workers[0]!.pinStore?.state === 'closed');
+      }
+      const who = (from: number) =>
+        inParallel(40, 4, async (i) => {
+          const { echo } = await send(own.trafficPort, { headers: ['X-User-Id', `u${from + i}`] });
+          return echo().upstream;
+        });
+      const before = await who(0);
+      assert.deepEqual(new Set(before), new Set(['canary', 'production']));
+      const brake = { route: 'all', weights: { canary: 0 }, for: '5m', reason: 'x' };
+      assert.equal((await act(own.adminPort, 'split', brake)).status, 200);
+      for (const from of [0, 100]) assert.deepEqual(new Set(await who(from)), new Set(['production']));
+      assert.equal((await act(own.adminPort, 'end', { override: 'all' })).status, 200);
+      assert.deepEqual(await who(0), before);
+      // Who came first while it held is no prisoner of it either.
+      await own.waitFor('new users to be drawn', async () => (await who(100)).includes('canary'));
+    });
+  }
 
   test('ends by itself', async () => {
     const own = await startPointsman(table(), { env });
