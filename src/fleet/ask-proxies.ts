@@ -42,7 +42,15 @@ function target({ namespace, name, ip }: PodFacts, port: number): ProxyTarget {
 }
 
 const problem = z.object({ message: z.string(), path: z.string().optional() });
+const override = z.object({
+  text: z.string(),
+  by: z.string(),
+  reason: z.string(),
+  createdAt: z.string(),
+  until: z.string(),
+});
 const statusSchema = z.object({
+  overrides: z.array(override).max(100).catch([]),
   version: z.string().catch(''),
   config: z.object({
     file: z.string().catch(''),
@@ -111,7 +119,7 @@ function read(text: string): Partial<ProxyFacts> {
   }
   const parsed = statusSchema.safeParse(json);
   if (!parsed.success) return { failure: 'its answer is no status of Pointsman' };
-  const { version, config } = parsed.data;
+  const { version, config, overrides } = parsed.data;
   const { file, hash, loadedAt, lastReload, lastError, restartNeeded } = config;
   const rejected = lastReload?.result === 'rejected';
   const [first] = lastError?.problems ?? [];
@@ -127,6 +135,13 @@ function read(text: string): Partial<ProxyFacts> {
     refused: rejected ? said.slice(0, 300) : '',
     refusedAt: rejected ? Date.parse(lastReload.at) || 0 : 0,
     restartNeeded,
+    held: overrides.map(({ text: what, by, reason, createdAt, until }) => ({
+      text: what.slice(0, 300),
+      by: by.slice(0, 100),
+      reason: reason.slice(0, 300),
+      createdAt: Date.parse(createdAt) || 0,
+      until: Date.parse(until) || 0,
+    })),
   };
 }
 

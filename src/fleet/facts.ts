@@ -145,6 +145,17 @@ export interface ProxyFacts {
   readonly refused: string;
   readonly refusedAt: number;
   readonly restartNeeded: readonly string[];
+  /** What is set by hand there, or braked by a guard. Older proxies and agents do not say. */
+  readonly held?: readonly HeldFacts[];
+}
+
+export interface HeldFacts {
+  /** `split of free: canary 0` */
+  readonly text: string;
+  readonly by: string;
+  readonly reason: string;
+  readonly createdAt: number;
+  readonly until: number;
 }
 
 /** Something that could not be looked at; what depends on it is unknown, never fine. */

@@ -101,6 +101,7 @@ export const KINDS = {
   'table-stale': 'a proxy routes by another table than its ConfigMap holds',
   'table-refused': 'a proxy refused its table and keeps the old one',
   'table-restart': 'a change of the table waits for a restart',
+  'set-by-hand': 'something is set by hand at a proxy, or braked by a guard',
   'table-backend-unknown': 'the table names a Service that does not exist',
   'track-unrouted': 'no backend of the table leads to a track',
   'proxy-silent': 'a proxy does not say which table it has',

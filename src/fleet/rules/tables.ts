@@ -12,6 +12,7 @@ export const tables: Rule = (service, context) => {
   if (deployment === undefined) return;
   const object = deploymentName(deployment);
   silent(service, object, context);
+  held(service, object, context);
   const { table } = proxy;
   if (table?.configMap === undefined) return;
   if (!table.configMap.exists) {
@@ -38,6 +39,9 @@ export const tables: Rule = (service, context) => {
   routes(service, table, context);
 };
 
+/** Who sets overrides when it is no person. */
+const GUARD = 'canary guard';
+
 /** As `/status` has it. */
 export function hashOf(text: string): string {
   return createHash('sha256').update(text).digest('hex');
@@ -57,6 +61,26 @@ function silent({ proxy }: ServiceView, object: string, { report }: RuleContext)
     advice:
       'is the admin port reachable from here, and does a NetworkPolicy admit it? --proxies off leaves this out',
   });
+}
+
+/** Replicas share it, so it is one thing however many say it. */
+function held({ proxy }: ServiceView, object: string, { report }: RuleContext): void {
+  const found = new Map(
+    proxy.live.flatMap(({ held: facts = [] }) => facts.map((one) => [`${one.text} ${one.createdAt}`, one])),
+  );
+  for (const { text, by, reason, createdAt, until } of found.values()) {
+    const isBrake = by === GUARD;
+    report({
+      kind: 'set-by-hand',
+      severity: isBrake ? 'warning' : 'info',
+      object: `${object} ${text.split(':')[0]!}`,
+      since: createdAt,
+      message: `${text}, until ${new Date(until).toISOString().slice(0, 16).replace('T', ' ')} UTC; ${by}: ${reason}`,
+      advice: isBrake
+        ? 'the canary was found worse than production; roll its build back, or end the override with pointsman ctl end'
+        : 'it ends by itself; what is to stay belongs into the table',
+    });
+  }
 }
 
 function live(

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { fleet, startApi, temporaryDirectory } from '../../support/fleet-process.ts';
 import { serviceObjects } from '../../support/kubernetes-api/fleet-objects.ts';
+import { act, TOKEN } from '../../support/operator.ts';
 import { startPointsman } from '../../support/pointsman-process.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
@@ -18,6 +19,7 @@ const table = (internal: number) => ({
   backends,
   routes: [{ name: 'all', split: { internal, production: 100 - internal } }],
   health: { enabled: false },
+  acting: { token: TOKEN },
 });
 
 describe('fleet status --proxies direct', () => {
@@ -42,6 +44,15 @@ describe('fleet status --proxies direct', () => {
     const same = await status();
     assert.equal(same.code, 0, same.stdout + same.stderr);
     assert.doesNotMatch(same.stdout, /not asked/);
+
+    // What somebody set by hand is told once for all replicas, and is no fault.
+    const brake = { route: 'all', weights: { internal: 0 }, for: '1m', reason: 'bad build', by: 'ann' };
+    assert.equal((await act(proxy.adminPort, 'split', brake)).status, 200);
+    const held = await status();
+    assert.equal(held.code, 0, held.stdout);
+    assert.equal(held.stdout.match(/set-by-hand/g)?.length, 1, held.stdout);
+    assert.match(held.stdout, /split of all: internal 0, until .*ann:\s+bad build/);
+    assert.equal((await act(proxy.adminPort, 'end', { override: 'all' })).status, 200);
 
     // The ConfigMap changed an hour ago, and the file of the pod has not.
     api.store.update('ConfigMap', 'shop', 'shop-proxy', (object) => {

@@ -374,6 +374,22 @@ export const PLANTS: readonly Plant[] = [
     survey: (survey) => changeProxies(survey, () => ({ restartNeeded: ['listen'] })),
   },
   {
+    kind: 'set-by-hand',
+    plant: (objects) => objects,
+    survey: (survey) =>
+      changeProxies(survey, () => ({
+        held: [
+          {
+            text: 'split of free: canary 0',
+            by: 'canary guard',
+            reason: 'canary braked: 12 of 100 requests failed',
+            createdAt: NOW - 1_000,
+            until: NOW + 60_000,
+          },
+        ],
+      })),
+  },
+  {
     kind: 'proxy-silent',
     plant: (objects) => objects,
     survey: (survey) => changeProxies(survey, () => ({ failure: 'no answer in time', hash: '' })),
