@@ -7,7 +7,7 @@ import { type FlowFigures, flowPicture } from './flow.ts';
 import { historyPart } from './history-parts.ts';
 import { type Html, html } from './html.ts';
 import { pinsPart } from './pin-parts.ts';
-import { guardMark, reachLine, routePart } from './route-parts.ts';
+import { countsLine, guardMark, routePart } from './route-parts.ts';
 import { setNotices, setsPart } from './set-parts.ts';
 import type { Window } from './window.ts';
 import { ago, backendMark, count, figure, left, percent } from './words.ts';
@@ -39,7 +39,7 @@ export function pageParts({ status, recent }: PageInput): ReadonlyMap<string, st
     ['flow', flowPicture(status, figures).text],
     [
       'routes',
-      html`${status.routes.map((route) => routePart(route, status, window))}${reachLine(status)}`.text,
+      html`${status.routes.map((route) => routePart(route, status, window))}${countsLine(status)}`.text,
     ],
     ['backends', html`${status.backends.map((backend) => backendPart(backend, status, window))}`.text],
     ['sets', setsPart(status).text],
@@ -88,7 +88,7 @@ function headPart(status: StatusDocument, totals: Totals | undefined, seconds: n
   const online = status.workers.filter(({ state }) => state === 'online').length;
   return html`<h1>${status.service} <span class="soft">Pointsman</span></h1>
 <p>${ready.ok ? html`<span class="good"><span aria-hidden="true">●</span> ready</span>` : html`<span class="bad"><span aria-hidden="true">✕</span> not ready: ${ready.reasons.join('; ')}</span>`} · ${toLookAt.length === 0 ? html`<span class="good">every backend is well</span>` : html`<span class="bad">to look at: ${toLookAt.join(', ')}</span>`}</p>
-<p class="soft">configuration <code>${config.hash.slice(0, 12)}</code>, taken over ${ago(config.loadedAt)} ago · ${online} of ${status.workers.length} ${status.workers.length === 1 ? 'worker' : 'workers'} · up since ${ago(status.startedAt)} · version ${status.version}</p>
+<p class="soft">configuration <code>${config.hash.slice(0, 12)}</code>, taken over ${ago(config.loadedAt)} ago · ${online} of ${status.workers.length} ${status.workers.length === 1 ? 'worker' : 'workers'} · up for ${ago(status.startedAt)} · version ${status.version}</p>
 <dl class="figures"><div><dt>requests/s</dt><dd>${totals === undefined ? '–' : figure(totals.perSecond)}</dd></div><div><dt>errors (5xx)</dt><dd class="${totals !== undefined && totals.errorPercent >= 1 ? 'bad' : ''}">${totals === undefined ? '–' : percent(totals.errorPercent)}</dd></div><div><dt>in flight</dt><dd>${count(inFlight)}</dd></div><div><dt>clients</dt><dd>${count(status.connections.client)}</dd></div><div><dt>tunnels</dt><dd>${count(status.connections.tunnels)}</dd></div></dl>
 <p class="soft">${totals === undefined ? 'Rates follow in a second.' : `Rates and shares of the last ${Math.round(seconds)} s.`}</p>
 ${config.lastError !== null && html`<p class="notice bad" role="alert"><strong>The configuration on disk is refused since ${ago(config.lastError.at)}; the last good one stays.</strong> ${config.lastError.problems.slice(0, 3).map(({ message, path, line }) => html`<br>${line === undefined || line === 0 ? '' : `line ${line}: `}${path ?? ''} ${message}`)}</p>`}

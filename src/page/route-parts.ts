@@ -12,7 +12,7 @@ export function routePart(route: RouteReport, status: StatusDocument, window: Wi
   const guards = status.guards.filter((guard) => guard.route === route.name);
   const weights = JSON.stringify(route.override?.weights ?? route.split);
   const countsUsers = route.pin !== null;
-  return html`<article id="route-${route.name}"><h3>${route.name} <span class="soft">${groups.slice(0, 8).join(', ')}${groups.length > 8 ? ' …' : ''}${countsUsers && ` · pin ${route.pin}`}</span> ${status.acting && names.length > 1 && html`<button class="small" data-act="split" data-route="${route.name}" data-weights="${weights}" data-title="Split of ${route.name}">Change split…</button>`}</h3>${route.override !== null && html`<p class="warn">▲ ${heldBy(route.override.by)} for ${left(route.override.until)} more, ${route.override.by}: ${route.override.reason}</p>`}${guards.map(guardLine)}<div class="scroll" role="region" aria-label="Backends of ${route.name}" tabindex="0"><table><thead><tr><th scope="col">backend</th><th scope="col" class="n">file</th><th scope="col" class="n">set now</th><th scope="col" class="n">real</th><th scope="col" class="n">req/s</th><th scope="col" class="n">errors</th><th scope="col" class="n">p50</th><th scope="col" class="n">p99</th><th scope="col" class="n">requests since start</th>${countsUsers && html`<th scope="col" class="n">users, 24 h</th><th scope="col" class="n">met an error</th>`}</tr></thead><tbody>${names.map((name) => backendRow(name, names.length > 1, route, status, window))}</tbody></table></div></article>`;
+  return html`<article id="route-${route.name}"><h3>${route.name} <span class="soft">${groups.slice(0, 8).join(', ')}${groups.length > 8 ? ' …' : ''}${countsUsers && ` · pin ${route.pin}`}</span> ${status.acting && names.length > 1 && html`<button class="small" data-act="split" data-route="${route.name}" data-weights="${weights}" data-title="Split of ${route.name}">Change split…</button>`}</h3>${heldLine(route, guards)}${guards.map(guardLine)}<div class="scroll" role="region" aria-label="Backends of ${route.name}" tabindex="0"><table><thead><tr><th scope="col">backend</th><th scope="col" class="n">file</th><th scope="col" class="n">set now</th><th scope="col" class="n">real</th><th scope="col" class="n">req/s</th><th scope="col" class="n">errors</th><th scope="col" class="n">p50</th><th scope="col" class="n">p99</th><th scope="col" class="n">requests</th>${countsUsers && html`<th scope="col" class="n">users, 24 h</th><th scope="col" class="n">met errors</th>`}</tr></thead><tbody>${names.map((name) => backendRow(name, names.length > 1, route, status, window))}</tbody></table></div></article>`;
 }
 
 function backendRow(
@@ -37,9 +37,10 @@ function backendRow(
   return html`<tr><th scope="row">${name}${build !== null && html` <span class="soft">${build}</span>`}${hasOthers && !isMain && html` <span class="soft">canary</span>`}</th><td class="n">${percent(route.shares[name] ?? 0)}</td><td class="n${route.override === null ? '' : ' warn'}">${percent(route.sharesNow[name] ?? 0)}</td><td class="n">${real === undefined ? '–' : percent(real)}</td><td class="n">${window.known ? figure(sums.requests / window.seconds) : '–'}</td><td class="n${worse ? ' bad' : ''}">${errors === undefined ? '–' : percent(errors)}${worse && html` <span aria-label="worse than ${route.main}">▲</span>`}</td><td class="n">${milliseconds(p50)}</td><td class="n${slower ? ' bad' : ''}">${milliseconds(p99)}${slower && html` <span aria-label="slower than ${route.main}">▲</span>`}</td><td class="n">${count(route.requestsByBackend[name] ?? 0)}</td>${route.pin !== null && html`<td class="n">${count(users?.exposed ?? 0)}</td><td class="n">${count(users?.hurt ?? 0)}</td>`}</tr>`;
 }
 
-/** Whose users the tables count; nothing where no row knows any. */
-export function reachLine({ routes, exposure }: StatusDocument): Html {
-  if (routes.every(({ pin }) => pin === null)) return html``;
+/** Since when requests are counted, and whose users. */
+export function countsLine({ routes, exposure }: StatusDocument): Html {
+  const requests = 'Requests are counted since the start, all else lately.';
+  if (routes.every(({ pin }) => pin === null)) return html`<p class="soft">${requests}</p>`;
   const { of, asOf, why } = exposure;
   const whose =
     of === 'all'
@@ -47,7 +48,17 @@ export function reachLine({ routes, exposure }: StatusDocument): Html {
       : of === 'partly'
         ? html`over all replicas until ${ago(asOf!)} ago, since then here alone (${why})`
         : `in this replica alone (${why})`;
-  return html`<p class="soft">Users are different ones of the last 24 to 28 hours, estimated to 1.6 %, counted ${whose}; of a backend with a build, those who met that build.</p>`;
+  return html`<p class="soft">${requests} Users are different ones of the last 24 to 28 hours, estimated to 1.6 %, counted ${whose}; of a backend with a build, those who met that build.</p>`;
+}
+
+/** What its own guard did is told by the line of the guard. */
+function heldLine({ override }: RouteReport, guards: readonly GuardReport[]): Html {
+  if (override === null) return html``;
+  const { by, until, reason } = override;
+  if (by === GUARD && guards.some(({ phase }) => phase !== 'watching')) {
+    return html`<p class="warn">▲ ${heldBy(by)}</p>`;
+  }
+  return html`<p class="warn">▲ ${heldBy(by)} for ${left(until)} more, ${by}: ${reason}</p>`;
 }
 
 export function heldBy(by: string): string {

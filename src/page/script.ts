@@ -71,6 +71,7 @@ function connect() {
 }
 connect();
 setInterval(look, 1000);
+ages();
 
 // ---- asking and acting ----
 async function post(path, body, bearer) {

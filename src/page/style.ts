@@ -40,7 +40,7 @@ svg text{fill:var(--ink);font:13px system-ui,sans-serif}
 svg .soft{fill:var(--soft);font-size:12px}
 svg .good{fill:var(--good)}svg .warn{fill:var(--warn)}svg .bad{fill:var(--bad)}svg .dark{fill:var(--dark)}
 svg .strong{font-weight:600}
-svg .tag{paint-order:stroke;stroke:var(--ground);stroke-width:4px;stroke-linejoin:round}
+svg .tag{paint-order:stroke;stroke:var(--ground);stroke-width:6px;stroke-linejoin:round}
 svg .node{fill:var(--panel);stroke:var(--line)}
 svg .node.bad{stroke:var(--bad)}svg .node.warn{stroke:var(--warn)}
 svg .link{fill:none;stroke:var(--bar);stroke-linecap:round;opacity:.8}

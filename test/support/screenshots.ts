@@ -9,15 +9,15 @@ import { fileURLToPath } from 'node:url';
 import { openPage } from './browser.ts';
 import { designTable, startTracks } from './design-table.ts';
 import { startHttpUpstream } from './http-upstream.ts';
-import { act, TOKEN } from './operator.ts';
+import { TOKEN } from './operator.ts';
 import { startPointsman } from './pointsman-process.ts';
 import { send } from './request.ts';
 import { pause } from './wait-for.ts';
 
 const IMAGES = fileURLToPath(new URL('../../deploy/images/', import.meta.url));
 const GROUPS = ['FREE', 'FREE', 'FREE', 'INTERNAL', 'ENTERPRISE', 'PAID', 'PAID', 'PAID'];
-/** Of the requests to the canary, one in so many fails. */
-const CANARY_FAILS = 9;
+/** Of the answers of the canary, one in so many is followed by a failure, once its build is sick. */
+const CANARY_FAILS = 2;
 
 // As a test, so that everything it starts is ended with it.
 test('the pictures of the README', async () => {
@@ -32,14 +32,22 @@ test('the pictures of the README', async () => {
     pins: { user: { by: [{ header: 'X-User-Id' }], store: 'memory' } },
     backends: {
       ...table.backends,
-      production: { servers: [{ url: tracks.production.url }, { url: second.url }, { url: gone.url }] },
+      canary: { url: tracks.canary.url, build: '1.7.0' },
+      production: {
+        servers: [{ url: tracks.production.url }, { url: second.url }, { url: gone.url }],
+        build: '1.6.2',
+      },
     },
-    routes: table.routes.map((route) => (route.name === 'free' ? { ...route, pin: 'user' } : route)),
+    routes: table.routes.map((route) =>
+      route.name === 'free' ? { ...route, pin: 'user', guard: 'act' } : route,
+    ),
+    guard: { latency: false },
   });
   await gone.close();
 
   let sent = 0;
   let canaries = 0;
+  let isSick = false;
   const traffic = setInterval(() => {
     for (let i = 0; i < 4; i++) {
       const user = `u${sent % 4_001}`;
@@ -47,8 +55,7 @@ test('the pictures of the README', async () => {
       const headers = ['X-Traffic-Group', group, 'X-User-Id', user];
       void send(proxy.trafficPort, { path: '/orders', headers })
         .then((answer) => {
-          // The canary's build is sick: it fails one request in so many.
-          if (answer.echo().upstream !== 'canary' || canaries++ % CANARY_FAILS !== 0) return;
+          if (!isSick || answer.echo().upstream !== 'canary' || canaries++ % CANARY_FAILS !== 0) return;
           return send(proxy.trafficPort, { path: '/status/500', headers });
         })
         .catch(() => {});
@@ -64,16 +71,12 @@ test('the pictures of the README', async () => {
 
   const light = await open({ colorScheme: 'light', viewport: { width: 1000, height: 640 } });
   await light.screenshot({ path: `${IMAGES}flow.png` });
-  await act(proxy.adminPort, 'split', {
-    route: 'free',
-    weights: { canary: 0 },
-    for: '30m',
-    reason: 'canary answers 500 since 14:05',
-    by: 'ann',
-  });
-  const dark = await open({ colorScheme: 'dark', viewport: { width: 1000, height: 640 } });
-  await dark.locator('#part-overrides').scrollIntoViewIfNeeded();
-  await dark.evaluate('scrollTo(0, document.querySelector("#part-overrides").offsetTop - 12)');
+  isSick = true;
+  const dark = await open({ colorScheme: 'dark', viewport: { width: 1000, height: 330 } });
+  const row = dark.locator('#route-free');
+  await row.getByText('▲ braked by its guard').waitFor({ timeout: 60_000 });
+  await row.scrollIntoViewIfNeeded();
+  await dark.evaluate('scrollTo(0, document.querySelector("#route-free").offsetTop - 12)');
   await dark.screenshot({ path: `${IMAGES}brake.png` });
   const phone = await open({ colorScheme: 'light', viewport: { width: 390, height: 640 } });
   await phone.screenshot({ path: `${IMAGES}phone.png` });

@@ -24,7 +24,7 @@ const table = (canary = 5): TestConfig => ({
   },
   routes: designTable(tracks).routes.map((route) =>
     route.name === 'free'
-      ? { ...route, split: { canary, production: 100 - canary } }
+      ? { ...route, split: { canary, production: 100 - canary }, guard: 'warn' }
       : route.name === 'paid'
         ? { ...route, pin: 'user' }
         : route,
@@ -105,7 +105,7 @@ suite('the status page', () => {
       'errors',
       'p50',
       'p99',
-      'requests since start',
+      'requests',
     ]);
     assert.deepEqual(
       (await row.getByRole('rowheader').allTextContents()).map((text) => text.trim()),
@@ -115,8 +115,28 @@ suite('the status page', () => {
     assert.deepEqual(cells.slice(0, 2), ['95 %', '95 %']);
     assert.match(cells[2]!, /^9[4567](\.\d)? %$/);
     assert.match(cells[6]!, / ms$/);
+    const pinned = page.getByRole('region', { name: 'Backends of paid' });
+    assert.deepEqual((await pinned.getByRole('columnheader').allTextContents()).slice(-2), [
+      'users, 24 h',
+      'met errors',
+    ]);
+    await waitFor('users to be counted', async () =>
+      /^9\d$/.test((await pinned.getByRole('row').nth(1).getByRole('cell').allTextContents()).at(-2)!),
+    );
+    await page
+      .locator('#part-routes')
+      .getByText(/counted in this replica alone/)
+      .waitFor();
     const internal = page.getByRole('region', { name: 'Backends of internal' });
     await internal.getByText(/^(9|1\d)(\.\d+)? %$/).waitFor();
+  });
+
+  test('shows how a canary is guarded', async () => {
+    const { page } = await watch();
+    await page
+      .locator('#route-free')
+      .getByText(/^guard of canary \(only warns\): ● watching for .* evidence against it/)
+      .waitFor();
   });
 
   test('shows health with its history, DNS, in-flight and curves', async () => {
@@ -141,7 +161,7 @@ suite('the status page', () => {
       .waitFor();
     assert.match(
       (await page.locator('#part-pins').textContent())!,
-      /user store: memory.*Buckets of paid.*paid0–4995 %/s,
+      /user store: memory.*Users remembered: .*production \d+ \(in this replica\).*Buckets of paid.*paid0–4995 %/s,
     );
     assert.match(
       (await page.locator('#part-changes').textContent())!,

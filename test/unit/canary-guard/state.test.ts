@@ -66,7 +66,7 @@ describe('the guard of a canary', () => {
         alarms += happened.filter(({ effect }) => effect.type === 'brake').length;
       }
     }
-    // TEST_LONG: of 300,000,000 requests, as the README says.
+    // TEST_LONG: of 300,000,000 requests; bench/guard.ts draws more.
     assert.ok(alarms <= (isLong ? 3 : 0), `${alarms} false alarms`);
   });
 

@@ -57,6 +57,7 @@ suite('secrets in the schema', () => {
       'runAs.group',
       'groupHeader',
       'unknownGroup',
+      'backends.<name>.build',
       'backends.<name>.drain',
       'backends.<name>.health.path',
       'backends.<name>.health.host',

@@ -49,6 +49,7 @@ test('every metric of the data path and of the primary is exposed in valid text'
   traffic.failures('no_endpoint').value++;
   traffic.spills('canary', 'production').value++;
   traffic.pins('user', 'hash').value++;
+  traffic.showPinsRemembered(new Map([['user', new Map([['canary', 1]])]]));
   traffic.pinStoreState('open').value = 1;
   traffic.overloaded('in_flight').value = 1;
   traffic.shed('in_flight').value++;

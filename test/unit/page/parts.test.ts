@@ -110,7 +110,7 @@ describe('the page', () => {
     const page = shown({ exposure: { reach: { of: 'all', asOf: 1, why: '' }, reports } });
     assert.match(
       page('routes'),
-      /users, 24 h met an error .*production .* 0 0 canary 1\.7-rc canary .* 1,240 31 /,
+      /users, 24 h met errors .*production .* 0 0 canary 1\.7-rc canary .* 1,240 31 /,
     );
     assert.match(page('routes'), /estimated to 1\.6 %, counted over all replicas/);
     const alone = shown({
