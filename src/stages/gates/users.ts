@@ -79,7 +79,8 @@ export function usersWords(
     }
   }
   if (rows.size === 0) return undefined;
-  const agree = known.length === exposures.length && known.every(({ of }) => of === 'all');
+  const agree =
+    known.length === exposures.length && (known.length === 1 || known.every(({ of }) => of === 'all'));
   const total = (pick: (row: { exposed: number[]; hurt: number[] }) => number[]) => {
     const counts = [...rows.values()].map(pick);
     const least = counts.reduce((sum, list) => sum + Math.max(...list), 0);
@@ -89,7 +90,7 @@ export function usersWords(
   };
   const whose = agree
     ? 'over all proxies'
-    : `${known.length === 1 ? '1 proxy' : `${known.length} proxies`} asked, without Redis between them`;
+    : `${known.length} of ${exposures.length} proxies, which share nothing`;
   const what = isNamed ? build : `what ran on ${tracks.join(', ')}`;
   return `about ${total(({ exposed }) => exposed)} users met ${what} in the last 24 h, about ${total(({ hurt }) => hurt)} of them an error (${whose})`;
 }

@@ -41,10 +41,10 @@ data:
     accessLog: { mode: "off" }
     shutdown: { delay: 0ms, timeout: 1s }
     backends:
-      internal:   { url: "http://127.0.0.1:\${internal_port}" }
-      canary:     { url: "http://127.0.0.1:\${canary_port}" }
-      paid:       { url: "http://127.0.0.1:\${paid_port}" }
-      production: { url: "http://127.0.0.1:\${production_port}" }
+      internal:   { url: "http://127.0.0.1:\${internal_port}", build: "\${build_internal}" }
+      canary:     { url: "http://127.0.0.1:\${canary_port}", build: "\${build_canary}" }
+      paid:       { url: "http://127.0.0.1:\${paid_port}", build: "\${build_paid}" }
+      production: { url: "http://127.0.0.1:\${production_port}", build: "\${build_production}" }
     routes:
       - { name: internal,   match: { group: INTERNAL },   split: { internal: \${weight_internal}, production: \${rest_internal} }, main: production }
       - { name: free,       match: { group: FREE },       split: { canary: \${weight_canary}, production: \${rest_canary} }, main: production, pin: user }
@@ -226,6 +226,11 @@ suite(`a pipeline of ${SERVICES.length} services with traffic on`, { timeout: TI
           message,
           /Stage-Gates: .*judge=fail \(errors: \d+\.\d+ % of \d+ failed, production 0\.00 %/,
         );
+        const counted =
+          /^Stage-Users: about (\d+) users met (\S+) in the last 24 h, about \d+ of them an error \(/m;
+        const [, users, build] = counted.exec(message) ?? [message];
+        assert.equal(build, tag);
+        assert.ok(Number(users) > 0 && Number(users) <= USERS * 0.06, `${users} users`);
         assert.deepEqual(await repository.slot(service, 'free'), {
           status: 'stable',
           version: '2.0',

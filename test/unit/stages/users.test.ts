@@ -42,7 +42,7 @@ describe('the users that met a build', () => {
         ],
         QUESTION,
       ),
-      'about 800 to 1,500 users met 1.7 in the last 24 h, about 25 to 45 of them an error (2 proxies asked, without Redis between them)',
+      'about 800 to 1,500 users met 1.7 in the last 24 h, about 25 to 45 of them an error (2 of 2 proxies, which share nothing)',
     );
   });
 
