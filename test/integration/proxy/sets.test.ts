@@ -16,6 +16,7 @@ test('when one member of a release set is down, the others get nothing either, a
     backends: { cart: { url: cart.url }, pricing: { url: pricing.url }, main: { url: main.url } },
     routes: [
       { name: 'cart', match: { path: '/cart' }, split: { cart: 50, main: 50 } },
+      { name: 'alone', match: { path: '/alone' }, split: { cart: 1 } },
       { name: 'all', split: { pricing: 50, main: 50 } },
     ],
     sets: { v2: ['cart', 'pricing'] },
@@ -28,6 +29,8 @@ test('when one member of a release set is down, the others get nothing either, a
   const port = Number(new URL(pricing.url).port);
   await pricing.close();
   await proxy.waitFor('its whole set to be left', async () => (await served()) === 0);
+  // Where there is nothing else, half a release is better than none.
+  assert.equal((await send(proxy.trafficPort, { path: '/alone' })).echo().upstream, 'cart-v2');
   await startHttpUpstream('pricing-v2', { port });
   await proxy.waitFor('its whole set to be back', async () => (await served()) === 10);
 });
