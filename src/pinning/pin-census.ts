@@ -12,7 +12,7 @@ import { createRedisClient, type RedisClient } from './redis-client.ts';
 const INTERVAL_MS = 300_000;
 
 /** The page of a replica that has just started is not to wait that long. */
-const FIRST_MS = 3_000;
+const FIRST_MS = 1_000;
 
 /** Keys that one SCAN looks at. */
 const STEP = 500;
