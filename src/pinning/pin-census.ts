@@ -14,6 +14,12 @@ const INTERVAL_MS = 300_000;
 /** The page of a replica that has just started is not to wait that long. */
 const FIRST_MS = 1_000;
 
+/** Another replica is counting: its count is there soon. */
+const SOON_MS = 2_000;
+
+/** Redis could not be asked. */
+const LATER_MS = 30_000;
+
 /** Keys that one SCAN looks at. */
 const STEP = 500;
 
@@ -92,17 +98,27 @@ export class PinCensusTaker {
   #wait(ms: number, run: number, redis: RedisConfig, service: string, pins: CountedPins): void {
     const wait = ms * (0.8 + 0.4 * this.#edges.random());
     this.#timer = setTimeout(() => {
-      void this.#take(redis, service, pins)
-        .then((census) => {
-          if (run === this.#run) this.#latest = census ?? this.#latest;
-        })
-        // A Redis that is away is told by those who need it; what was counted last has its age.
-        .catch(() => {})
-        .finally(() => {
-          if (run === this.#run) this.#wait(INTERVAL_MS, run, redis, service, pins);
-        });
+      void this.#next(redis, service, pins).then(({ census, pause }) => {
+        if (run !== this.#run) return;
+        this.#latest = census ?? this.#latest;
+        this.#wait(pause, run, redis, service, pins);
+      });
     }, wait);
     this.#timer.unref();
+  }
+
+  async #next(
+    redis: RedisConfig,
+    service: string,
+    pins: CountedPins,
+  ): Promise<{ readonly census: PinCensus | undefined; readonly pause: number }> {
+    try {
+      const census = await this.#take(redis, service, pins);
+      return { census, pause: census === undefined ? SOON_MS : INTERVAL_MS };
+    } catch {
+      // That it is away is told by those who need it; what was counted last has its age.
+      return { census: undefined, pause: LATER_MS };
+    }
   }
 
   /** What another replica counted lately, else one's own; undefined while another one is at it. */
@@ -117,7 +133,7 @@ export class PinCensusTaker {
       const isRecent = known !== undefined && clock() - known.at < INTERVAL_MS * 0.75;
       if (isRecent && Object.keys(pins).every((pin) => Object.hasOwn(known.pins, pin))) return known;
       const isMine = await client.set(`${key}:turn`, '1', 'PX', TURN_MS, 'NX');
-      if (isMine === null) return known;
+      if (isMine === null) return undefined;
       const counted = await countPins(client, redis, service, pins, PAUSE_MS);
       const census: PinCensus = { at: clock(), ...counted };
       await client.set(key, JSON.stringify(census), 'PX', 4 * INTERVAL_MS);

@@ -39,7 +39,7 @@ export interface TrafficEdges extends Pick<ForwarderEdges, 'onEndpointFailure' |
 }
 
 /** How often users are counted where nobody asks for totals. */
-const EXPOSURE_INTERVAL_MS = 10_000;
+const EXPOSURE_INTERVAL_MS = 2_000;
 
 /** Everything in the primary itself: one process, no channel in between. */
 export class InProcessGroup implements ForwardingGroup {

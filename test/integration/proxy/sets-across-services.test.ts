@@ -43,16 +43,13 @@ async function onCanary(proxy: PointsmanProcess): Promise<string[]> {
 
 const isShared = async (proxy: PointsmanProcess) => (await proxy.status()).setsShared?.state === 'closed';
 
-// They mostly wait.
-suite('a release set over two services', { concurrency: true }, () => {
+const redis = await startRedis();
+const [cart, pricing] = await Promise.all([service('cart', redis.url), service('pricing', redis.url)]);
+const [ofCart, ofPricing] = await Promise.all([startPointsman(cart.table), startPointsman(pricing.table)]);
+for (const proxy of [ofCart, ofPricing]) await proxy.waitFor('Redis', () => isShared(proxy));
+
+suite('a release set over two services', () => {
   test('meets the same users, is braked in both when one is, with the cause, and comes back with it', async () => {
-    const redis = await startRedis();
-    const [cart, pricing] = await Promise.all([service('cart', redis.url), service('pricing', redis.url)]);
-    const [ofCart, ofPricing] = await Promise.all([
-      startPointsman(cart.table),
-      startPointsman(pricing.table),
-    ]);
-    for (const proxy of [ofCart, ofPricing]) await proxy.waitFor('Redis', () => isShared(proxy));
     const users = await onCanary(ofCart);
     assert.ok(users.length > 5 && users.length < USERS - 5);
     assert.deepEqual(await onCanary(ofPricing), users);
@@ -91,13 +88,6 @@ suite('a release set over two services', { concurrency: true }, () => {
   });
 
   test('is left out in both when a member takes no requests in one, pins untouched, also while Redis loses its memory', async () => {
-    const redis = await startRedis();
-    const [cart, pricing] = await Promise.all([service('cart', redis.url), service('pricing', redis.url)]);
-    const [ofCart, ofPricing] = await Promise.all([
-      startPointsman(cart.table),
-      startPointsman(pricing.table),
-    ]);
-    for (const proxy of [ofCart, ofPricing]) await proxy.waitFor('Redis', () => isShared(proxy));
     const users = await onCanary(ofPricing);
     const port = Number(new URL(cart.canary.url).port);
     await cart.canary.close();
@@ -139,13 +129,6 @@ suite('a release set over two services', { concurrency: true }, () => {
   });
 
   test('acts alone in each service while Redis is away, and together again once it is back', async () => {
-    const redis = await startRedis();
-    const [cart, pricing] = await Promise.all([service('cart', redis.url), service('pricing', redis.url)]);
-    const [ofCart, ofPricing] = await Promise.all([
-      startPointsman(cart.table),
-      startPointsman(pricing.table),
-    ]);
-    for (const proxy of [ofCart, ofPricing]) await proxy.waitFor('Redis', () => isShared(proxy));
     await redis.stop();
     for (const proxy of [ofCart, ofPricing]) {
       await proxy.waitFor('Redis to be gone', async () => !(await isShared(proxy)), PATIENCE_MS);
