@@ -5,7 +5,7 @@
  * forgets nothing, in whatever order it happens: where two write at once, the next round mends it. So replicas agree, one
  * that restarts finds what it knew, and a Redis that lost its memory is filled again.
  *
- * No user can be found in a sketch. Both keys end with the slot's last use.
+ * A sketch holds neither ids nor hashes of users. Both keys end with the slot's last use.
  */
 import type { RedisConfig } from '../config/schema.ts';
 import type { RedisClient } from '../pinning/redis-client.ts';

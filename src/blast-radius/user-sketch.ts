@@ -71,7 +71,7 @@ export class UserSketch {
     return Math.round(raw <= 2 ** 32 / 30 ? raw : -(2 ** 32) * Math.log(1 - bounded / 2 ** 32));
   }
 
-  /** Text that `decodeSketch` reads. Registers alone: no user can be found in it. Equal sketches give equal texts. */
+  /** Text that `decodeSketch` reads. Registers alone, neither ids nor hashes. Equal sketches give equal texts. */
   encode(): string {
     const registers = this.#registers;
     let filled = 0;
