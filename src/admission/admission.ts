@@ -8,12 +8,16 @@ import type { Cell } from '../observe/ledger.ts';
 import type { TrafficMetrics } from '../observe/traffic-metrics.ts';
 import { RedisLink } from '../pinning/redis-link.ts';
 import { ConnectionCount } from './connection-count.ts';
+import { type DescriptorShares, descriptorShares } from './descriptors.ts';
 import { calm, type LoadState, nextLoadState, type OverloadLimits, type ShedCause } from './overload.ts';
 import { Rate, RateLimits } from './rate-limits.ts';
 import { SharedBuckets } from './shared-buckets.ts';
 
 /** How often the process is looked at. */
 const SAMPLE_MS = 100;
+
+/** A lack of descriptors is met again and again; one line in this time says so. */
+const SHORTAGE_LOG_INTERVAL_MS = 60_000;
 
 export interface AdmissionEdges {
   readonly log: Logger;
@@ -22,6 +26,8 @@ export interface AdmissionEdges {
   readonly now: () => number;
   /** Bytes that requests under way hold. */
   readonly heldBytes: () => number;
+  /** Files that the process may open. */
+  readonly openFiles: number;
 }
 
 /** The other end of a connection, as far as it is counted. */
@@ -39,6 +45,12 @@ export class Admission {
   readonly #buffered: Cell;
   readonly #overloaded: Readonly<Record<ShedCause, Cell>>;
   readonly #shed: Readonly<Record<ShedCause, Cell>>;
+  readonly #shares: DescriptorShares;
+  /** Most client connections at once. */
+  readonly maxConnections: number;
+  #clientSockets = 0;
+  #upstreamSockets = 0;
+  #shortageLoggedAt = Number.NEGATIVE_INFINITY;
   #limits: OverloadLimits;
   #state: LoadState;
   #perClient: number;
@@ -65,6 +77,8 @@ export class Admission {
     this.#limits = overloadLimits(config);
     this.#state = calm(this.#limits);
     this.ceiling = this.#state.ceiling;
+    this.#shares = descriptorShares(edges.openFiles);
+    this.maxConnections = Math.min(config.limits.connections, this.#shares.clients);
     this.#perClient = config.limits.connectionsPerClient;
     this.#sampledAt = edges.now();
     this.configure(config);
@@ -94,18 +108,48 @@ export class Admission {
     this.rates = rates.length === 0 ? undefined : new RateLimits(rates, shared, this.#edges.now);
   }
 
+  /** @returns false when there are as many connections as there may be: a further one is to be closed */
+  hasRoom(): boolean {
+    if (this.#clientSockets < this.maxConnections && !this.#isShort()) return true;
+    if (this.#clientSockets >= this.#shares.clients || this.#isShort()) this.#noteShortage();
+    return false;
+  }
+
   /** @returns false when its client has as many as it may: it is to be closed */
   admitConnection(peer: CountedPeer): boolean {
-    if (peer.trusted) return true;
-    if (!this.#connections.add(peer.address, this.#perClient)) return false;
-    peer.counted = true;
+    if (!peer.trusted) {
+      if (!this.#connections.add(peer.address, this.#perClient)) return false;
+      peer.counted = true;
+    }
+    this.#clientSockets++;
     return true;
   }
 
+  /** One that was admitted. */
   connectionClosed(peer: CountedPeer): void {
+    this.#clientSockets--;
     if (!peer.counted) return;
     peer.counted = false;
     this.#connections.remove(peer.address);
+  }
+
+  /**
+   * Counts a connection to an upstream, until `upstreamClosed`.
+   *
+   * @param makeRoom closes one that lies idle, if there is one
+   * @returns false when no file is left for it
+   */
+  admitUpstream(makeRoom: () => boolean): boolean {
+    if (this.#isShort() && !makeRoom()) {
+      this.#noteShortage();
+      return false;
+    }
+    this.#upstreamSockets++;
+    return true;
+  }
+
+  upstreamClosed(): void {
+    this.#upstreamSockets--;
   }
 
   /** A request is refused because the ceiling is reached. */
@@ -118,6 +162,20 @@ export class Admission {
   close(): void {
     clearInterval(this.#timer);
     this.#link?.link.close();
+  }
+
+  #isShort(): boolean {
+    return this.#clientSockets + this.#upstreamSockets >= this.#shares.sockets;
+  }
+
+  #noteShortage(): void {
+    const { log, now, openFiles } = this.#edges;
+    if (now() - this.#shortageLoggedAt < SHORTAGE_LOG_INTERVAL_MS) return;
+    this.#shortageLoggedAt = now();
+    log.warn(
+      { openFiles, clients: this.#clientSockets, upstreams: this.#upstreamSockets },
+      'out of file descriptors: connections are refused until others end; raise the limit of open files (ulimit -n)',
+    );
   }
 
   #sample(): void {

@@ -5,7 +5,7 @@
  * Not `undici.Pool`: a request that fails undici's validation disables one of its clients for ever, a queued request
  * can be neither timed out nor aborted, and whether a connection was used before, which decides on retries, is hidden.
  */
-import type { Socket } from 'node:net';
+import { type OnReadOpts, Socket } from 'node:net';
 import { Client } from 'undici';
 import { connectEndpoint, readyEvent } from '../backends/connect.ts';
 
@@ -28,6 +28,10 @@ export interface PoolOptions {
 }
 
 export interface PoolEvents {
+  /** Asked before a connection is made. @returns false when no file is left for it */
+  admit(): boolean;
+  /** One that was admitted is gone, whether it was ever open or not. */
+  onGone(): void;
   onOpened(): void;
   onClosed(): void;
   /** A request begins or ends to wait for a connection. */
@@ -329,6 +333,29 @@ export class EndpointPool {
     for (const connection of this.#cold.splice(0)) connection.destroy();
   }
 
+  /**
+   * A new connection, for a place that was taken before.
+   *
+   * @param onread takes what comes instead of the socket's stream; not for TLS
+   */
+  connect(onread?: OnReadOpts): Socket {
+    if (!this.#events.admit()) {
+      const none = new Socket();
+      const error = new Error('no file descriptor is left for a connection to the upstream');
+      return none.destroy(Object.assign(error, { code: 'EMFILE' }));
+    }
+    const socket = connectEndpoint(this.options, onread);
+    socket.once('close', () => this.#events.onGone());
+    return socket;
+  }
+
+  /** @returns false when none lies idle */
+  closeOneIdle(): boolean {
+    const idle = this.#idleSockets.shift() ?? this.#idle.shift();
+    idle?.close();
+    return idle !== undefined;
+  }
+
   opened(): void {
     this.#events.onOpened();
   }
@@ -356,7 +383,7 @@ export class EndpointPool {
     const { maxConnections } = this.options;
     const idle = this.#idle.length + this.#idleSockets.length;
     if (maxConnections === 0 || this.#leased + idle <= maxConnections) return;
-    (this.#idleSockets.shift() ?? this.#idle.shift())?.close();
+    this.closeOneIdle();
   }
 
   #serveWaiting(): void {

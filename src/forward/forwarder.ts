@@ -37,6 +37,8 @@ export interface ForwarderEdges {
   readonly now: () => number;
   /** Uniform in [0, 1). */
   readonly random: () => number;
+  /** Files that the process may open. */
+  readonly openFiles: number;
   /** An endpoint refused or reset a connection; whoever checks it may want to look at once. */
   readonly onEndpointFailure: (backend: string, address: string, port: number) => void;
   /** As many requests in a row as the configuration says have failed on an endpoint. */
@@ -114,9 +116,11 @@ export class Forwarder {
       metrics,
       now,
       heldBytes: () => this.deadlines.heldBytes(),
+      openFiles: edges.openFiles,
     });
     this.#upstreams = new Upstreams({
       metrics,
+      admission: this.admission,
       now,
       // To the sweep is exact enough for the age of a connection, and costs nothing.
       coarseNow: () => this.deadlines.coarseNow,

@@ -47,9 +47,9 @@ export class FullLane {
       shouldUpgradeCallback: (req) => this.#takesUpgrade(req),
     });
     server.maxHeadersCount = limits.headers;
-    server.maxConnections = limits.connections;
+    server.maxConnections = forwarder.admission.maxConnections;
     server.on('connection', (socket) => this.#onConnection(socket));
-    server.on('drop', () => this.#forwarder.edges.metrics.failures('too_many_connections').value++);
+    server.on('drop', () => this.#takesConnection());
     server.on('request', (req, res) => this.#onRequest(req, res, false));
     server.on('checkContinue', (req, res) => {
       // Node takes whatever has the word in it.
@@ -156,8 +156,12 @@ export class FullLane {
     // Adopted: it was counted when it was accepted.
     if (this.#sockets.has(socket)) return;
     const { metrics, now } = this.#forwarder.edges;
-    rememberPeer(socket, now());
     const { admission, snapshot } = this.#forwarder;
+    if (!this.#takesConnection()) {
+      socket.destroy();
+      return;
+    }
+    rememberPeer(socket, now());
     if (!admission.admitConnection(peerOf(socket, snapshot.policy.trust))) {
       metrics.failures('too_many_of_client').value++;
       socket.destroy();
@@ -167,6 +171,13 @@ export class FullLane {
     metrics.clientConnectionsTotal.value++;
     this.#sockets.add(socket);
     socket.once('close', () => this.#forget(socket));
+  }
+
+  #takesConnection(): boolean {
+    const { admission, edges } = this.#forwarder;
+    const hasRoom = admission.hasRoom();
+    if (!hasRoom) edges.metrics.failures('too_many_connections').value++;
+    return hasRoom;
   }
 
   #forget(socket: Socket): void {

@@ -1,4 +1,5 @@
 /** The backends as the forwarding side sees them, with their endpoints, kept across reloads. */
+import type { Admission } from '../admission/admission.ts';
 import { availabilityOf } from '../backends/availability.ts';
 import { Balancer } from '../backends/balance.ts';
 import { type BackendEndpoints, type EndpointState, endpointLabel } from '../backends/endpoint.ts';
@@ -12,6 +13,8 @@ import type { Revision } from './split-use.ts';
 
 export interface UpstreamEdges {
   readonly metrics: TrafficMetrics;
+  /** Has room for a connection, or has not. */
+  readonly admission: Pick<Admission, 'admitUpstream' | 'upstreamClosed'>;
   /** Monotonic milliseconds. */
   readonly now: () => number;
   /** The same, not exact: where that is enough. */
@@ -94,6 +97,12 @@ export class Upstream {
 
   sweepIdleSockets(now: number): void {
     for (const { pool } of this.#endpoints.values()) pool.sweep(now);
+  }
+
+  /** @returns false when none of its connections lies idle */
+  closeOneIdle(): boolean {
+    for (const { pool } of this.#endpoints.values()) if (pool.closeOneIdle()) return true;
+    return false;
   }
 
   /** A response has come. Answers of a gateway, which say that what is behind it is missing, count against it. */
@@ -211,6 +220,12 @@ export class Upstreams {
     for (const upstream of this.#byName.values()) upstream.sweepIdleSockets(now);
   }
 
+  /** For another connection, when no file is left for it. */
+  #closeOneIdle(): boolean {
+    for (const upstream of this.#byName.values()) if (upstream.closeOneIdle()) return true;
+    return false;
+  }
+
   /** Only once every list is the new one: what waited is sent elsewhere at once. */
   #changed(left: readonly Endpoint[]): void {
     this.revision.value++;
@@ -218,7 +233,10 @@ export class Upstreams {
   }
 
   #createEndpoint(config: Config, upstream: Upstream, state: EndpointState): Endpoint {
+    const { admission } = this.#edges;
     const events = {
+      admit: () => admission.admitUpstream(() => this.#closeOneIdle()),
+      onGone: () => admission.upstreamClosed(),
       onOpened: () => {
         upstream.cells.connects.value++;
         upstream.cells.connections.value++;

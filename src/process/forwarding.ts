@@ -1,5 +1,6 @@
 /** The forwarding side of one process, wired to its edges: the single process or one worker of several. */
 import { performance } from 'node:perf_hooks';
+import { openFilesLimit } from '../admission/descriptors.ts';
 import type { BackendEndpoints } from '../backends/endpoint.ts';
 import { Exposure, type ExposureChange } from '../blast-radius/exposure.ts';
 import type { Config } from '../config/schema.ts';
@@ -75,6 +76,7 @@ export class Forwarding {
       exposure: this.#exposure,
       now,
       random: Math.random,
+      openFiles: openFilesLimit(),
       onEndpointFailure: options.onEndpointFailure,
       onOutlier: options.onOutlier,
     });

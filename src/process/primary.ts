@@ -9,6 +9,7 @@ import { describeListenError } from '../admin/port-owner.ts';
 import { AdminServer } from '../admin/server.ts';
 import { buildStatus } from '../admin/status.ts';
 import { SteeringMetrics } from '../admin/steering-metrics.ts';
+import { descriptorShares, openFilesLimit } from '../admission/descriptors.ts';
 import { BackendSupervisor } from '../backends/supervisor.ts';
 import { BlastRadius } from '../blast-radius/blast-radius.ts';
 import { ExposureMetrics } from '../blast-radius/metrics.ts';
@@ -208,6 +209,7 @@ class Primary {
         'the file is mounted by subPath, which Kubernetes never updates: hot reload will not work',
       );
     }
+    this.#noteOpenFiles();
     await this.#steering.start(this.#config, OVERRIDES_SETTLE_MS);
     this.#supervisor.apply(this.#steering.effective());
     // Traffic is taken only once there is somewhere to send it, or it is clear that there is not.
@@ -260,6 +262,17 @@ class Primary {
     if (account === undefined) return;
     become(account);
     logger.info(account, 'was started as root, and runs as this user from now on');
+  }
+
+  /** With fewer files than connections, it is not `limits.connections` that counts. */
+  #noteOpenFiles(): void {
+    const openFiles = openFilesLimit();
+    const { clients } = descriptorShares(openFiles);
+    if (clients >= this.#config.limits.connections) return;
+    this.#log.logger.info(
+      { openFiles, connections: clients },
+      'the limit of open files allows each worker fewer client connections than limits.connections',
+    );
   }
 
   ended(): Promise<number> {

@@ -27,7 +27,6 @@ export class FastLane {
   readonly #server: Server;
   readonly #connections = new Set<ClientConnection>();
   readonly #edges: ConnectionEdges;
-  readonly #maxConnections: number;
   #requestHeadMs: number;
   #sweepTimer: NodeJS.Timeout | undefined;
   #whenEmpty: (() => void) | undefined;
@@ -37,7 +36,6 @@ export class FastLane {
     this.#forwarder = forwarder;
     this.#fullLane = fullLane;
     const { limits, timeouts } = forwarder.snapshot.table.config;
-    this.#maxConnections = limits.connections;
     this.#requestHeadMs = timeouts.requestHead;
     this.#edges = {
       forwarder,
@@ -116,8 +114,9 @@ export class FastLane {
   }
 
   #accept(accepted: Accepted): void {
+    const { admission } = this.#forwarder;
     const { metrics, now } = this.#forwarder.edges;
-    if (this.connections >= this.#maxConnections) {
+    if (!admission.hasRoom()) {
       metrics.failures('too_many_connections').value++;
       accepted.destroy();
       return;
@@ -139,7 +138,6 @@ export class FastLane {
       return socket;
     });
     const { socket } = connection;
-    const { admission } = this.#forwarder;
     const peer = peerOf(socket, this.#forwarder.snapshot.policy.trust);
     if (!admission.admitConnection(peer)) {
       metrics.failures('too_many_of_client').value++;

@@ -9,7 +9,7 @@
  * which costs more than reading it.
  */
 import type { Socket } from 'node:net';
-import { connectEndpoint, readyEvent } from '../../backends/connect.ts';
+import { readyEvent } from '../../backends/connect.ts';
 import type { Deadlines, Timed } from '../deadlines.ts';
 import { ConnectTimeoutError, type EndpointPool, type PooledSocket } from '../endpoint-pool.ts';
 import { HEADROOM, type LargeBuffers, readable, smallBuffer } from './read-buffers.ts';
@@ -79,8 +79,7 @@ export class UpstreamSocket implements PooledSocket, Timed {
     this.#user = user;
     const { options } = pool;
     const { scheme, address, port, connectTimeout, maxAge } = options;
-    const socket = connectEndpoint(
-      options,
+    const socket = pool.connect(
       scheme === 'http'
         ? {
             buffer: () => this.#takeNextView(),

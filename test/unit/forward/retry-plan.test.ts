@@ -50,6 +50,7 @@ function world(
     exposure: new Exposure(0),
     now: () => 0,
     random: () => 0,
+    openFiles: Number.POSITIVE_INFINITY,
     onEndpointFailure: () => {},
     onOutlier: (_backend, _address, port, cause) => outliers.push([port, cause]),
   });
