@@ -536,14 +536,16 @@ export abstract class Exchange implements Timed, Waiter, UnderWay {
       this.forwarder.edges.metrics.clientAborts.value++;
     }
     this.#withdraw();
-    if (this.peer.latest === this) {
-      this.peer.latest = undefined;
-      this.peer.idleSince = this.forwarder.deadlines.coarseNow;
+    const { closes, peer } = this;
+    if (peer.latest === this) {
+      peer.latest = undefined;
+      peer.idleSince = this.forwarder.deadlines.coarseNow;
     }
     this.forwarder.deadlines.remove(this);
     if (this.#counted) this.forwarder.admission.inFlight--;
     this.#counted = false;
     this.#record(status);
+    peer.next?.(closes);
   }
 
   /** Cancels whatever the upstream still does for us. */

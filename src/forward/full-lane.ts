@@ -9,9 +9,10 @@ import type { Config } from '../config/schema.ts';
 import { hasNoBody, headWithoutUpgrade } from './declined-upgrade.ts';
 import type { Forwarder } from './forwarder.ts';
 import { FullExchange } from './full-exchange.ts';
-import { idleSince, peerOf, rememberPeer } from './peer.ts';
+import { idleSince, peerOf, rememberPeer, type UnderWay } from './peer.ts';
 import type { FailureReason } from './reasons.ts';
 import { refuseConnection } from './refuse-connection.ts';
+import { RequestQueue } from './request-queue.ts';
 import { listenOptions, type TrafficAddress } from './traffic-address.ts';
 import { Tunnels } from './tunnel.ts';
 
@@ -20,6 +21,7 @@ export class FullLane {
   readonly #server: Server;
   readonly #tunnels: Tunnels;
   readonly #sockets = new Set<Socket>();
+  readonly #queue = new RequestQueue();
   #idleTimer: NodeJS.Timeout | undefined;
   #whenEmpty: (() => void) | undefined;
   #tracks = false;
@@ -194,7 +196,19 @@ export class FullLane {
   }
 
   #onBadExpectation(req: IncomingMessage, res: ServerResponse): void {
-    if (!this.#isBehindTheEnd(req)) this.#exchange(req, res, false).refuse('expectation_failed');
+    if (this.#isBehindTheEnd(req)) return;
+    this.#inTurn(req, () => {
+      const exchange = this.#exchange(req, res, false);
+      exchange.refuse('expectation_failed');
+      return exchange;
+    });
+  }
+
+  /** Once what came before on the connection is answered. */
+  #inTurn({ socket }: IncomingMessage, serve: () => UnderWay): void {
+    const peer = peerOf(socket, this.#forwarder.snapshot.policy.trust);
+    if (peer.latest === undefined) serve();
+    else this.#queue.add(socket, peer, serve);
   }
 
   /** Node's parser runs ahead: what it reads behind a request that ends the connection is nobody's. */
@@ -207,6 +221,10 @@ export class FullLane {
   #onRequest(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): void {
     if (this.#isBehindTheEnd(req)) return;
     if (req === this.#lastOfItsConnection) res.shouldKeepAlive = false;
+    this.#inTurn(req, () => this.#serve(req, res, expectsContinue));
+  }
+
+  #serve(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): UnderWay {
     const exchange = this.#exchange(req, res, expectsContinue);
     try {
       exchange.run();
@@ -214,12 +232,13 @@ export class FullLane {
       this.#forwarder.edges.log.error({ err: error }, 'a request failed unexpectedly');
       exchange.fail('internal_error');
     }
+    return exchange;
   }
 
   #onConnect(req: IncomingMessage, socket: Socket): void {
     const { latest } = peerOf(req.socket, this.#forwarder.snapshot.policy.trust);
     // An answer of ours here would go out in the middle of another.
-    if (latest !== undefined) latest.onGarbage();
+    if (latest !== undefined) this.#queue.onGarbage(req.socket, latest);
     else refuseConnection(this.#forwarder, socket, 'method_not_allowed');
   }
 

@@ -22,6 +22,8 @@ export interface Peer {
   idleSince: number;
   /** The latest request, until its response has ended. */
   latest: UnderWay | undefined;
+  /** To be called when it has, where something waits for that. */
+  next: ((closes: boolean) => void) | undefined;
 }
 
 /** A request that its connection may have news for. */
@@ -72,6 +74,7 @@ export function rememberPeer(socket: Socket, now: number): void {
     counted: false,
     idleSince: Number.POSITIVE_INFINITY,
     latest: undefined,
+    next: undefined,
   };
 }
 

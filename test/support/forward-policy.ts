@@ -26,5 +26,6 @@ export function peerAt(trusted: boolean): Peer {
     counted: false,
     idleSince: 0,
     latest: undefined,
+    next: undefined,
   };
 }

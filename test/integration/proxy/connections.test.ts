@@ -99,6 +99,34 @@ suite('of clients', () => {
     assert.equal(await inTime('the end', client.closed, 5_000), 'end');
   });
 
+  test('requests on one of them reach upstreams one after the other, and are answered in order', async () => {
+    const upstream = await startHttpUpstream('main');
+    const proxy = await startPointsman(oneBackend(upstream.url, unchecked));
+    const client = await RawClient.connect(proxy.trafficPort);
+    const targets = Array.from({ length: 100 }, (_, i) => `/${i}`);
+    const posts = targets.map(
+      (target) => `POST ${target} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi`,
+    );
+    client.send(`GET /hold HTTP/1.1\r\nHost: a\r\n\r\n${posts.join('')}`);
+    await waitFor('the first one', () => upstream.requests.length > 0);
+    // What would have come besides has had the time of a whole other request.
+    assert.equal((await send(proxy.trafficPort, { path: '/another' })).status, 200);
+    assert.deepEqual(
+      upstream.requests.map(({ url }) => url),
+      ['/hold', '/another'],
+    );
+    upstream.release();
+    assert.equal((await client.read()).status, 200);
+    for (const target of targets) {
+      assert.equal(((await client.read()).json() as { url: string }).url, target);
+    }
+    assert.deepEqual(
+      upstream.requests.slice(2).map(({ url }) => url),
+      targets,
+    );
+    client.destroy();
+  });
+
   test('those over limits.connections are closed at once, and there is room again when others leave', async () => {
     const upstream = await startHttpUpstream('main');
     const proxy = await startPointsman(oneBackend(upstream.url, { limits: { connections: 3 } }));
