@@ -194,7 +194,9 @@ export class ClientResponse {
 
   /** Cuts the response: ending it would make what is truncated look whole. */
   destroy(): void {
-    this.#res.destroy();
+    // To HTTP/1.0 the end of the connection may be the end of the body.
+    if (this.#req.httpVersionMinor === 0) this.#req.socket.resetAndDestroy();
+    else this.#res.destroy();
   }
 
   /**

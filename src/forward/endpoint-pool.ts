@@ -77,6 +77,7 @@ export class UpstreamConnection {
   broken = false;
   expiresAt = 0;
   leased = true;
+  #connecting: Socket | undefined = undefined;
 
   constructor(pool: EndpointPool, options: PoolOptions) {
     this.#pool = pool;
@@ -101,24 +102,29 @@ export class UpstreamConnection {
 
   destroy(): void {
     this.client.destroy().catch(() => {});
+    // undici would wait for it, and close it then.
+    this.#connecting?.destroy();
   }
 
   #connect(callback: (...result: [Error, null] | [null, Socket]) => void): void {
     const { scheme, address, port, connectTimeout, maxAge } = this.#pool.options;
-    const socket = connectEndpoint(this.#pool.options);
+    const socket = this.#pool.connect();
+    this.#connecting = socket;
     const timer = setTimeout(() => {
       socket.destroy(
         new ConnectTimeoutError(`no connection to ${address}:${port} within ${connectTimeout}ms`),
       );
     }, connectTimeout);
-    const onError = (error: Error) => {
-      clearTimeout(timer);
-      callback(error, null);
-    };
+    const onError = (error: Error) => callback(error, null);
     socket.once('error', onError);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      this.#connecting = undefined;
+    });
     socket.once(readyEvent(scheme), () => {
       clearTimeout(timer);
       socket.removeListener('error', onError);
+      this.#connecting = undefined;
       this.open = true;
       this.served = 0;
       this.broken = false;

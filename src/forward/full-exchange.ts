@@ -239,7 +239,11 @@ export class FullExchange extends Exchange implements Dispatcher.DispatchHandler
   }
 
   protected abortAttempt(): void {
-    if (this.#connection !== undefined) this.#controller?.abort(ABORTED);
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    // undici has nothing to abort before the connection is there, and nobody else waits for this one.
+    if (this.#controller === undefined) connection.destroy();
+    else this.#controller.abort(ABORTED);
   }
 
   #release(reusable: boolean): void {

@@ -282,14 +282,17 @@ export class FullLane {
   /** llhttp refused the bytes, or the head did not come in time. There is no request: the answer is written raw. */
   #onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
     const client = socket as Socket;
-    if (error.code === 'ECONNRESET' || error.code === 'EPIPE' || !client.writable) {
+    // A client that ends in the middle of a message is gone, as one that ends while it waits.
+    const hasLeft =
+      error.code === 'ECONNRESET' || error.code === 'EPIPE' || error.code === 'HPE_INVALID_EOF_STATE';
+    if (hasLeft || !client.writable) {
       client.destroy();
       return;
     }
     const { latest } = peerOf(client, this.#forwarder.snapshot.policy.trust);
     if (latest !== undefined) {
       // An answer of ours here would go out in the middle of another.
-      latest.onGarbage();
+      this.#queue.onGarbage(client, latest);
       return;
     }
     const reason: FailureReason =

@@ -118,7 +118,10 @@ class Tunnel implements Timed, Waiter {
   #status = 0;
   /** The upstream has answered instead of upgrading. */
   #refused = false;
+  /** All is said; the client has a moment to take it. */
+  #isEnding = false;
   #reason: FailureReason | undefined;
+  #abortedIn: Termination | undefined;
   #retries = 0;
   #redispatched = false;
   /** The budget did not allow a retry. */
@@ -292,7 +295,7 @@ class Tunnel implements Timed, Waiter {
       this.#onConnectError(reason, isLocalShortage(error));
     };
     socket.once('error', onError);
-    socket.once(readyEvent(scheme), () => {
+    socket.once(readyEvent(endpoint.scheme), () => {
       clearTimeout(timer);
       socket.removeListener('error', onError);
       socket.on('error', () => {});
@@ -466,13 +469,23 @@ class Tunnel implements Timed, Waiter {
     response.once('close', () => {
       this.#upstream?.destroy();
       if (response.complete) this.#endClient();
-      // Ending in order would make what is truncated look whole.
-      else this.#client.resetAndDestroy();
+      else this.#cut('upstream_truncated');
     });
+  }
+
+  /** Ending in order would make what is truncated look whole. */
+  #cut(reason: FailureReason): void {
+    if (this.#ended) return;
+    if (this.#reason === undefined) {
+      this.#reason = reason;
+      this.#forwarder.edges.metrics.failures(reason).value++;
+    }
+    this.#client.resetAndDestroy();
   }
 
   /** Ends the connection so that the client can read what it got, also when it has sent bytes that nobody reads. */
   #endClient(): void {
+    this.#isEnding = true;
     this.#client.end();
     this.#client.resume();
     this.deadline = this.#forwarder.edges.now() + LINGER_MS;
@@ -483,8 +496,12 @@ class Tunnel implements Timed, Waiter {
   }
 
   onDeadline(): void {
-    if (this.#refused || this.#reason !== undefined) {
+    if (this.#isEnding) {
       this.destroy();
+      return;
+    }
+    if (this.#refused) {
+      this.#cut(this.#client.writableNeedDrain ? 'client_timeout' : 'idle_timeout');
       return;
     }
     if (this.#queuedAt !== -1) {
@@ -525,11 +542,27 @@ class Tunnel implements Timed, Waiter {
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
+    if (this.#hasLeft()) {
+      this.#reason = 'client_aborted';
+      this.#abortedIn = this.#whenAborted();
+      this.#forwarder.edges.metrics.clientAborts.value++;
+    }
     this.#leaveQueue();
     this.#upstream?.destroy();
     this.#forwarder.deadlines.remove(this);
     this.#record();
     this.#onEnd();
+  }
+
+  /** The client went before it had an answer, or all of one. The end of a tunnel is nobody's failure. */
+  #hasLeft(): boolean {
+    return this.#reason === undefined && (this.#status === 0 || (this.#refused && !this.#isEnding));
+  }
+
+  #whenAborted(): Termination {
+    if (this.#refused) return 'CD';
+    if (this.#queuedAt !== -1) return 'CQ';
+    return this.#dispatchedAt === -1 ? 'CC' : 'CH';
   }
 
   #leaveQueue(): void {
@@ -541,9 +574,8 @@ class Tunnel implements Timed, Waiter {
   #record(): void {
     const { accessLog, now } = this.#forwarder.edges;
     const total = now() - this.#startedAt;
-    const aborted = this.#status === 0;
-    const termination =
-      this.#reason === undefined ? (aborted ? 'CC' : '--') : FAILURES[this.#reason].termination;
+    const reason = this.#reason;
+    const termination = reason === undefined ? '--' : (this.#abortedIn ?? FAILURES[reason].termination);
     const cells = this.#forwarder.cellsOf(this.#live, this.#index);
     // The duration of a tunnel says nothing of latency: the time to its head is what the histogram gets.
     cells.record('GET', this.#status, this.#responseMs >= 0 ? this.#responseMs : total, this.#responseMs);
@@ -556,7 +588,7 @@ class Tunnel implements Timed, Waiter {
       decision: this.#decision,
       pinned: this.#user !== undefined,
     });
-    record.status = aborted ? undefined : this.#status;
+    record.status = this.#status === 0 ? undefined : this.#status;
     record.bytesIn = this.#client.bytesRead;
     record.bytesOut = this.#client.bytesWritten;
     record.queueMs = this.#queueMs;
@@ -564,7 +596,7 @@ class Tunnel implements Timed, Waiter {
     record.responseMs = reached(this.#responseMs);
     record.totalMs = total;
     record.termination = termination;
-    record.reason = this.#reason ?? (aborted ? 'client_aborted' : undefined);
+    record.reason = reason;
     record.retries = this.#retries;
     record.redispatched = this.#redispatched;
     record.panic = this.#index !== -1 && this.#live!.use.panics(this.#index);
