@@ -35,6 +35,10 @@ import { within } from './within.ts';
 /** Longest the start, and each reload, waits for new backends to be resolved and checked once. */
 const SETTLE_MS = 3_000;
 
+/** How long a traffic port may stay taken at the start, and between two looks. */
+const PORT_WAIT_MS = 2_000;
+const PORT_RETRY_MS = 50;
+
 /** How long the start waits for Redis to tell what was set by hand. */
 const OVERRIDES_SETTLE_MS = 1_000;
 
@@ -503,18 +507,27 @@ class Primary {
   }
 }
 
-/** Fails before anything is started when the port is taken: with workers the error would come late and several times. */
-function assertFree(address: ListenAddress): Promise<void> {
-  if (address.port === 0) return Promise.resolve();
-  return new Promise((resolve, reject) => {
+/**
+ * Fails before anything is started when the port is taken: with workers the error would come late and several times.
+ * Workers whose primary was killed hold it until they notice, so it is waited for a while.
+ */
+async function assertFree(address: ListenAddress): Promise<void> {
+  if (address.port === 0) return;
+  const { host, port } = address;
+  const deadline = performance.now() + PORT_WAIT_MS;
+  for (;;) {
+    const error = await listenError(address);
+    if (error === undefined) return;
+    if (error.code !== 'EADDRINUSE' || performance.now() >= deadline)
+      throw new Error(`cannot open the traffic port: ${describeListenError(error, host, port)}`);
+    await new Promise((resolve) => setTimeout(resolve, PORT_RETRY_MS));
+  }
+}
+
+function listenError({ host, port }: ListenAddress): Promise<NodeJS.ErrnoException | undefined> {
+  return new Promise((resolve) => {
     const probe = createServer();
-    probe.once('error', (error) => {
-      reject(
-        new Error(`cannot open the traffic port: ${describeListenError(error, address.host, address.port)}`),
-      );
-    });
-    probe.listen({ host: address.host, port: address.port, exclusive: true }, () =>
-      probe.close(() => resolve()),
-    );
+    probe.once('error', resolve);
+    probe.listen({ host, port, exclusive: true }, () => probe.close(() => resolve(undefined)));
   });
 }
