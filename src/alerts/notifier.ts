@@ -17,14 +17,19 @@ const LONGEST_PAUSE_MS = 120_000;
 export interface NotifierEdges {
   /** `sent`: it arrived. `failed`: it is given up. */
   readonly onResult: (channel: AlertChannel, result: 'sent' | 'failed', error: string) => void;
-  /** Epoch milliseconds. */
-  readonly clock: () => number;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
 }
 
 type Send = (alert: Alert, signal: AbortSignal) => Promise<Delivery>;
 
+interface Waiting {
+  readonly alert: Alert;
+  readonly since: number;
+}
+
 interface Queue {
-  waiting: Alert[];
+  waiting: Waiting[];
   running: boolean;
 }
 
@@ -46,7 +51,7 @@ export class Notifier {
     for (const channel of this.#send.keys()) {
       const queue = this.#queues.get(channel) ?? { waiting: [], running: false };
       this.#queues.set(channel, queue);
-      queue.waiting.push(alert);
+      queue.waiting.push({ alert, since: this.#edges.now() });
       if (queue.waiting.length > MAX_WAITING) {
         queue.waiting.shift();
         this.#edges.onResult(channel, 'failed', 'too many alerts wait');
@@ -60,19 +65,19 @@ export class Notifier {
   }
 
   async #run(channel: AlertChannel, queue: Queue): Promise<void> {
-    const { onResult, clock } = this.#edges;
+    const { onResult, now } = this.#edges;
     const { signal } = this.#end;
     queue.running = true;
     let pause = FIRST_PAUSE_MS;
     while (!signal.aborted) {
-      const [alert] = queue.waiting;
+      const [first] = queue.waiting;
       const send = this.#send.get(channel);
-      if (alert === undefined || send === undefined) break;
-      const delivery = await send(alert, signal).catch(
+      if (first === undefined || send === undefined) break;
+      const delivery = await send(first.alert, signal).catch(
         (error: Error): Delivery => ({ result: 'refused', error: error.message }),
       );
       if (signal.aborted) break;
-      const isOld = clock() - alert.at > MAX_AGE_MS;
+      const isOld = now() - first.since > MAX_AGE_MS;
       if (delivery.result === 'later' && !isOld) {
         await pauseFor(Math.max(pause, delivery.retryAfterMs ?? 0), signal);
         pause = Math.min(2 * pause, LONGEST_PAUSE_MS);
@@ -80,7 +85,7 @@ export class Notifier {
       }
       pause = FIRST_PAUSE_MS;
       // It may have been given up meanwhile.
-      if (queue.waiting[0] === alert) queue.waiting.shift();
+      if (queue.waiting[0] === first) queue.waiting.shift();
       if (delivery.result === 'sent') onResult(channel, 'sent', '');
       else onResult(channel, 'failed', delivery.error);
     }

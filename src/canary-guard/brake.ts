@@ -14,6 +14,8 @@ export interface Held {
 
 export interface Brake {
   held(route: string): Held | undefined;
+  /** Somebody has ended it; not its time. */
+  wasEnded(id: string): boolean;
   /** Takes the place of whatever holds for the row. @returns its id */
   hold(route: string, weights: Readonly<Record<string, number>>, durationMs: number, reason: string): string;
   release(id: string): void;
@@ -22,6 +24,7 @@ export interface Brake {
 /** The part of the board of overrides that this needs. */
 export interface Board {
   active(): Override[];
+  wasEnded(id: string): boolean;
   set(request: {
     readonly target: Override['target'];
     readonly durationMs: number;
@@ -39,6 +42,7 @@ export function boardBrake(board: Board): Brake {
       }
       return undefined;
     },
+    wasEnded: (id) => board.wasEnded(id),
     hold: (route, weights, durationMs, reason) =>
       board.set({ target: { kind: 'split', route, weights: { ...weights } }, durationMs, reason, by: GUARD })
         .id,

@@ -202,9 +202,14 @@ export class CanaryGuard {
     }
     if (row.held === undefined || held?.id === row.held.id) return;
     const byPeer = held?.by === GUARD;
-    const ended = held === undefined && now >= row.held.until;
+    const isOver = held === undefined && !brake.wasEnded(row.held.id);
+    const early = now < row.held.until;
     row.held = undefined;
-    if (ended) return;
+    if (isOver) {
+      // The wall clock, by which overrides end, was set forward: the brake goes on.
+      if (early) this.#apply(row, now);
+      return;
+    }
     for (const [backend, state] of row.guards) {
       if (state.phase === 'watching') continue;
       row.guards.set(backend, byPeer ? followed(state, now) : released(state, now));

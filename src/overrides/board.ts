@@ -14,8 +14,8 @@ import {
 } from './override.ts';
 import { SharedOverrides } from './shared-overrides.ts';
 
-/** Longest time that one timer of Node can hold. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
+/** Ends are told by the wall clock, which may be set: while something holds it is looked at this often. */
+const LOOK_MS = 1_000;
 
 export interface BoardEdges {
   /** Epoch milliseconds. */
@@ -80,6 +80,11 @@ export class OverrideBoard {
     return this.#shared?.link.state;
   }
 
+  /** Somebody ended it, or set something else in its place; not its time. */
+  wasEnded(id: string): boolean {
+    return this.#records.get(id)?.endedAt !== undefined;
+  }
+
   /** Takes the place of what holds for the same target. */
   set(request: {
     readonly target: OverrideTarget;
@@ -129,8 +134,7 @@ export class OverrideBoard {
     clearTimeout(this.#timer);
     const next = nextEnd(this.#records, now);
     if (next !== undefined) {
-      // A timer may fire a millisecond early by the clock: then it is set once more.
-      this.#timer = setTimeout(() => this.#check(), Math.min(MAX_TIMER_MS, Math.max(1, next - now)));
+      this.#timer = setTimeout(() => this.#check(), Math.min(LOOK_MS, Math.max(1, next - now)));
       this.#timer.unref();
     }
     if (holds === this.#told) return;

@@ -41,7 +41,7 @@ export class Guarding {
       ['channel', 'result'],
     );
     this.#notifier = new Notifier({
-      clock: Date.now,
+      now: () => performance.now(),
       onResult: (channel, result, error) => {
         this.#alerts.cell(channel, result).value++;
         if (result === 'failed') edges.log.error({ channel, error }, 'an alert could not be delivered');

@@ -135,7 +135,7 @@ export class Steering {
   }
 
   /** Where guards of canaries put their brakes. */
-  get board(): Pick<OverrideBoard, 'active' | 'set' | 'end'> {
+  get board(): Pick<OverrideBoard, 'active' | 'wasEnded' | 'set' | 'end'> {
     return this.#board;
   }
 
