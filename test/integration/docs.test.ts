@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { derive, README } from '../support/docs.ts';
+import { derive, deriveTorture, README, TORTURE_README } from '../support/docs.ts';
 import { PointsmanProcess } from '../support/pointsman-process.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -24,6 +24,11 @@ function commands(): string[] {
 suite('the README', () => {
   test('holds the reference and the reasons as the code has them (npm run docs)', () => {
     assert.equal(readme, derive(readme));
+  });
+
+  test('of the torture suite holds what every fault ends in as the cases have it (npm run docs)', () => {
+    const torture = readFileSync(TORTURE_README, 'utf8');
+    assert.equal(torture, deriveTorture(torture));
   });
 
   test('names scripts that exist', () => {

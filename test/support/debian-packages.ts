@@ -18,6 +18,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   buildah: 'buildah',
   busybox: 'busybox-static',
   promtool: 'prometheus',
+  faketime: 'faketime',
   zsh: 'zsh',
   fish: 'fish',
 };

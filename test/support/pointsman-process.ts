@@ -1,12 +1,12 @@
 /** The real process, `node src/main.ts run`, on ports of the kernel's choice and a configuration of the test's. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
 import type { StatusDocument } from '../../src/admin/status.ts';
 import type { ConfigInput } from '../../src/config/schema.ts';
 import { cleanUp } from './clean-up.ts';
@@ -28,6 +28,8 @@ export interface StartOptions {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly workers?: number;
+  /** Where the log goes instead of to this fixture, which then knows nothing of it: name the ports in the configuration. */
+  readonly stdout?: number;
   /** The file to read; default: one in a directory of its own. It must exist already. */
   readonly configPath?: string;
   /** Program and arguments that the command is given to, and that becomes it. */
@@ -79,16 +81,16 @@ export class PointsmanProcess {
   trafficPort = 0;
   adminPort = 0;
 
-  constructor(configPath: string, options: Pick<StartOptions, 'args' | 'env' | 'launcher'>) {
+  constructor(configPath: string, options: Pick<StartOptions, 'args' | 'env' | 'launcher' | 'stdout'>) {
     this.configPath = configPath;
-    const { launcher = [], args = [] } = options;
+    const { args = [], launcher = [], stdout = 'pipe' } = options;
     const [program, ...rest] = [...launcher, process.execPath, MAIN, 'run', '--config', configPath, ...args];
     this.#child = spawn(program!, rest, {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', stdout, 'pipe'],
       env: { ...process.env, NODE_OPTIONS: '', ...options.env },
     });
     live.add(this);
-    this.#child.stdout!.setEncoding('utf8').on('data', (text: string) => this.#onStdout(text));
+    this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => this.#onStdout(text));
     this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr += text;
     });
@@ -232,6 +234,13 @@ export class PointsmanProcess {
     return this;
   }
 
+  /** By its configuration, where its log is not read. */
+  listensAt(configPath: string): void {
+    const { listen, admin } = parse(readFileSync(configPath, 'utf8')) as TestConfig;
+    this.trafficPort = portOf(listen);
+    this.adminPort = portOf(admin);
+  }
+
   /** For a failed test: what the process said. */
   explain(): void {
     const told = this.#lines.filter((line) => line.msg !== 'request' || line['termination'] !== '--');
@@ -274,7 +283,8 @@ export async function startPointsman(
     writeFileSync(configPath, configText(whole));
   }
   const started = new PointsmanProcess(configPath, options);
-  await started.listening();
+  if (options.stdout === undefined) await started.listening();
+  else started.listensAt(configPath);
   if (ready) await started.waitFor('readiness', async () => (await started.readiness()) === 200);
   return started;
 }

@@ -3,6 +3,7 @@
  *
  *     npm run torture                         all cases, over both lanes, one and four workers, several rounds
  *     npm run torture -- --rounds 20 --seed 7
+ *     npm run torture -- --faults             of these, what upstreams, clients, the machine and processes do wrong
  *     npm run torture -- --score              the same cases against HAProxy and nginx; writes README.md beside this
  *     npm run torture -- --fuzz 30m --seed 1  the fast lane's readers against llhttp, by CPU time
  */
@@ -17,6 +18,8 @@ import { startOrigin } from '../support/origin.ts';
 import { startPointsman } from '../support/pointsman-process.ts';
 import { BACKENDS } from './cases/case.ts';
 import { REQUEST_CASES, RESPONSE_CASES } from './cases/index.ts';
+import { playFaultRounds, playScenarios } from './faults/rounds.ts';
+import { subjectName } from './faults/scenarios/scenario.ts';
 import { fuzz } from './fuzz/main.ts';
 import { failures, runRequestCases, WAYS } from './requests.ts';
 import { ResponseOrigin, responseFailures, runResponseCases, SENDING_WAYS } from './responses.ts';
@@ -26,6 +29,7 @@ import { brokenUpstreamConfig, RESPONSE_GROUPS, startTortured } from './subject.
 const { values } = parseArgs({
   options: {
     score: { type: 'boolean', default: false },
+    faults: { type: 'boolean', default: false },
     fuzz: { type: 'string' },
     rounds: { type: 'string', default: '5' },
     seed: { type: 'string', default: '1' },
@@ -49,6 +53,18 @@ if (values.fuzz !== undefined) {
   });
 } else {
   const rounds = wholeNumber('--rounds', values.rounds);
+  if (!values.faults) testMessages(rounds);
+  for (const lane of lanes()) {
+    for (const workers of [1, 4]) {
+      const subject = { lane, workers };
+      test(`faults: ${subjectName(subject)}`, () => playFaultRounds(subject, rounds, console.log));
+      playScenarios(subject, console.log);
+    }
+  }
+}
+
+/** What is sent. */
+function testMessages(rounds: number): void {
   console.log(
     `${REQUEST_CASES.length} requests, ${RESPONSE_CASES.length} responses, ${rounds} rounds, seed ${seed}`,
   );

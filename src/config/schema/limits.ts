@@ -52,7 +52,7 @@ export const limits = z.strictObject({
     .max(1_000_000)
     .default(100_000)
     .describe(
-      'Most client connections at once, per worker; further ones are closed at once. Needs a restart.',
+      'Most client connections at once, per worker; further ones are closed at once. Never more than three quarters of the files that the process may open, so that probes and upstreams have some. Needs a restart.',
     ),
   connectionsPerClient: z
     .int()
