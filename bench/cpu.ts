@@ -61,6 +61,11 @@ export function currentRss(rootPid: number): number {
   return sumOfStatus(rootPid, 'VmRSS');
 }
 
+/** Bytes resident now, of one process; undefined when it is gone. */
+export function residentBytes(pid: number): number | undefined {
+  return statusBytes(pid, 'VmRSS');
+}
+
 /** File descriptors open now, over the process tree. */
 export function openFiles(rootPid: number): number {
   let count = 0;
@@ -87,12 +92,14 @@ export function readCore(core: number): { busyUs: number; stolenUs: number } {
 
 function sumOfStatus(rootPid: number, field: 'VmHWM' | 'VmRSS'): number {
   let bytes = 0;
-  for (const pid of processTree(rootPid).keys()) {
-    const text = readIfThere(`/proc/${pid}/status`);
-    const kib = text === undefined ? undefined : new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(text)?.[1];
-    bytes += Number(kib ?? 0) * 1024;
-  }
+  for (const pid of processTree(rootPid).keys()) bytes += statusBytes(pid, field) ?? 0;
   return bytes;
+}
+
+function statusBytes(pid: number, field: 'VmHWM' | 'VmRSS'): number | undefined {
+  const text = readIfThere(`/proc/${pid}/status`);
+  const kib = text === undefined ? undefined : new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(text)?.[1];
+  return kib === undefined ? undefined : Number(kib) * 1024;
 }
 
 function processTree(rootPid: number): Map<number, ProcessStat> {

@@ -5,6 +5,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Cores for the proxy, and for the load generator and the upstreams; undefined: not pinned. */
@@ -32,6 +33,8 @@ export interface LaunchOptions {
   /** Folder for the output file. */
   readonly folder: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Gets standard output line by line, in place of the file; for what says too much for a file. */
+  readonly onLine?: (line: string) => void;
 }
 
 export function placement(pin: boolean): Placement {
@@ -69,10 +72,13 @@ export function launch(options: LaunchOptions): Launched {
   const file = openSync(outputFile, 'a');
   const [command, args] = onCore(options.core, options.command, options.args);
   const child = spawn(command, args, {
-    stdio: ['ignore', file, file],
+    stdio: ['ignore', options.onLine === undefined ? file : 'pipe', file],
     env: { ...process.env, ...options.env },
   });
   closeSync(file);
+  if (options.onLine !== undefined && child.stdout !== null) {
+    createInterface({ input: child.stdout, crlfDelay: Number.POSITIVE_INFINITY }).on('line', options.onLine);
+  }
   started.add(child);
   let failure: Error | undefined;
   const ended = new Promise<void>((resolve) => {

@@ -7,21 +7,20 @@ import { isInstalled, type Placement } from './launch.ts';
 import { packageVersion } from './subjects/node-proxy.ts';
 import type { Subject } from './subjects/subject.ts';
 
-export interface MachineFacts {
+export interface HostFacts {
   readonly date: string;
   readonly cpu: string;
   readonly cores: number;
   readonly memoryMiB: number;
   readonly kernel: string;
+}
+
+export interface MachineFacts extends HostFacts {
   readonly versions: Readonly<Record<string, string>>;
   readonly placement: string;
 }
 
-export function machineFacts(
-  subjects: readonly Subject[],
-  cores: Placement,
-  upstreams: string,
-): MachineFacts {
+export function hostFacts(): HostFacts {
   const model = /^model name\s*:\s*(.+)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1];
   return {
     date: new Date().toISOString().slice(0, 10),
@@ -29,6 +28,16 @@ export function machineFacts(
     cores: cpus().length,
     memoryMiB: Math.round(totalmem() / 1024 ** 2),
     kernel: release(),
+  };
+}
+
+export function machineFacts(
+  subjects: readonly Subject[],
+  cores: Placement,
+  upstreams: string,
+): MachineFacts {
+  return {
+    ...hostFacts(),
     versions: {
       node: process.versions.node,
       undici: packageVersion('undici'),

@@ -138,20 +138,22 @@ export function launchPointsman(options: {
   return {
     process,
     async listening() {
-      const { traffic, admin } = await waitFor('pointsman to log that it listens', () => {
+      return await waitFor('pointsman to log that it listens', () => {
         process.assertAlive();
-        return listeningLine(process.output());
+        return listeningPorts(process.output());
       });
-      return { traffic: portOf(traffic), admin: portOf(admin) };
     },
   };
 }
 
-function listeningLine(output: string): { traffic: string; admin: string } | undefined {
+/** From the log, once it says so. */
+export function listeningPorts(output: string): { traffic: number; admin: number } | undefined {
   for (const line of output.split('\n')) {
     if (!line.startsWith('{') || !line.includes('"msg":"listening"')) continue;
     const { traffic, admin } = JSON.parse(line) as { traffic?: unknown; admin?: unknown };
-    if (typeof traffic === 'string' && typeof admin === 'string') return { traffic, admin };
+    if (typeof traffic === 'string' && typeof admin === 'string') {
+      return { traffic: portOf(traffic), admin: portOf(admin) };
+    }
   }
   return undefined;
 }
