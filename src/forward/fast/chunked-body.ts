@@ -4,9 +4,10 @@
  *
  *     chunk      = 1*12HEXDIG *extension CRLF data CRLF
  *     last       = 1*12"0" *extension CRLF *field-line CRLF
- *     extension  = ";" token [ "=" ( token / quoted-string ) ]
+ *     extension  = ";" [ token ] [ "=" [ token ] [ quoted-string ] ]
  *
- * A bare LF, a sign, a blank around the size, a trailer that frames, and whatever else readers differ on, is an error.
+ * Extensions are read as llhttp reads them, by which the full lane goes: each has something, but may lack its name or its
+ * value. None goes any further. A bare LF, a sign, a blank around the size, a trailer that frames, and whatever else readers differ on, is an error.
  */
 import { CLASS, CR, HEX, LF, TOKEN, VALUE } from './octets.ts';
 
@@ -21,7 +22,7 @@ const MAX_EXTRAS = 16 * 1024;
 
 type State =
   | 'size'
-  // Of an extension: one octet of a name or value must come; more may come; within quotes; behind a backslash there.
+  // Of an extension: behind its semicolon; in its name; behind the equals sign; in the value; within quotes; and so on.
   | 'nameStart'
   | 'name'
   | 'valueStart'
@@ -208,11 +209,11 @@ function afterExtensionOctet(state: State, octet: number): State | undefined {
     if (state === 'quotedEnd') return undefined;
     return state === 'nameStart' || state === 'name' ? 'name' : 'value';
   }
-  if (state === 'valueStart') return octet === QUOTE ? 'quoted' : undefined;
-  if (state === 'nameStart') return undefined;
-  if (octet === CR) return 'sizeLf';
   if (octet === SEMICOLON) return 'nameStart';
-  return octet === EQUALS && state === 'name' ? 'valueStart' : undefined;
+  // A semicolon that nothing follows.
+  if (octet === CR) return state === 'nameStart' ? undefined : 'sizeLf';
+  if (octet === QUOTE) return state === 'valueStart' || state === 'value' ? 'quoted' : undefined;
+  return octet === EQUALS && (state === 'nameStart' || state === 'name') ? 'valueStart' : undefined;
 }
 
 function digitOf(octet: number): number {

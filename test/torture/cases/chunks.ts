@@ -214,17 +214,18 @@ const extensions = family('chunk-extension', [
   },
   ...(
     [
-      ['a semicolon alone', ';'],
-      ['no name', ';=b'],
-      ['a quote without an end', ';a="b'],
-      ['an empty value', ';a='],
-      ['octets behind a quoted value', ';a="b"c'],
+      ['a semicolon alone', ';', 'reject'],
+      ['no name', ';=b', 'one'],
+      ['a quote without an end', ';a="b', 'reject'],
+      ['an empty value', ';a=', 'one'],
+      ['octets behind a quoted value', ';a="b"c', 'reject'],
     ] as const
-  ).map(([what, extension]) => ({
+  ).map(([what, extension, ours]) => ({
     what,
     source: `${EXTENSIONS}, of which this is none`,
     bytes: sized(`2${extension}`),
     expect: 'either' as const,
+    ours,
     forwarded: [{ method: 'POST', body: 'ab' }],
   })),
   ...[0x00, 0x01, 0x0b, 0x1f, 0x7f].map((code) => ({

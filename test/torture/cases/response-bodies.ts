@@ -359,6 +359,7 @@ const chunks = responseFamily('response-chunks', [
     bytes: inChunks(`${CHUNK}2;=b\r\nab\r\n0\r\n\r\n`),
     ending: 'end',
     expect: ['cut', '502', 'whole'],
+    fast: 'whole',
     full: 'whole',
     whole: { body: `${BODY}ab` },
   },

@@ -32,11 +32,6 @@ export interface Difference {
 const isBody = ({ where }: Parting) => where === 'request body' || where === 'response body';
 const isResponseHead = ({ where }: Parting) => where === 'response head';
 
-/** Behind the digits of a size. */
-function extensionOf({ line }: Parting): string | undefined {
-  return /^[0-9A-Fa-f]+([; \t].*)$/s.exec(line)?.[1];
-}
-
 function valuesOf(head: string, name: string): string[] {
   return head
     .split('\r\n')
@@ -56,11 +51,6 @@ export const DIFFERENCES: readonly Difference[] = [
     name: 'a chunk size of more than 12 digits',
     why: 'RFC 9112, 7.1: a recipient bounds sizes; beyond 2^53 a double is not exact, and zeros in front say nothing',
     covers: (parting) => isBody(parting) && /^[0-9A-Fa-f]{12}/.test(parting.line) && parting.at >= 12,
-  },
-  {
-    name: 'a chunk extension that the grammar has no rule for',
-    why: 'RFC 9112, 7.1.1: ";" token [ "=" ( token / quoted-string ) ]; llhttp takes an empty name or value, and blanks',
-    covers: (parting) => isBody(parting) && parting.at > 0 && extensionOf(parting) !== undefined,
   },
   {
     name: 'a trailer that frames',
