@@ -8,12 +8,12 @@ import { fileURLToPath } from 'node:url';
 import { DnsServer } from '../../test/support/dns-server.ts';
 import { freePort } from '../../test/support/free-port.ts';
 import { type Launched, launch, waitFor } from '../launch.ts';
-import { type ConfigMount, mountConfig } from '../reload/config-mount.ts';
+import { mountConfig } from '../reload/config-mount.ts';
 import { monotonic } from './clock.ts';
 import { Endpoints } from './endpoints.ts';
 import { type Explanation, explain } from './explain.ts';
 import { Exposition } from './exposition.ts';
-import { type Happened, Happenings } from './happenings.ts';
+import { type Happened, Happenings, type Means } from './happenings.ts';
 import type { Failure } from './load/failure.ts';
 import { type LoadOptions, RATES } from './load/kinds.ts';
 import type { Interval, Told } from './load/tally.ts';
@@ -141,13 +141,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   }
 }
 
-interface Setting {
-  readonly proxy: Pointsman;
-  readonly endpoints: Endpoints;
-  readonly dns: DnsServer;
-  readonly redis: Redis;
-  readonly mount: ConfigMount;
-  readonly scene: Scene;
+interface Setting extends Omit<Means, 'pace'> {
   readonly outputs: string;
   readonly probes: string;
 }
