@@ -70,13 +70,14 @@ export function picture(results: Results): string {
   text { font: 12px system-ui, sans-serif; fill: #1f2328; }
   .heading { font-size: 15px; font-weight: 600; }
   .title { font-weight: 600; }
+  .title, .value { paint-order: stroke; stroke: #ffffff; stroke-width: 4px; }
   .value { font-variant-numeric: tabular-nums; }
   .background { fill: #ffffff; }
   .own { fill: #1a7f5a; } .own-light { fill: #57b894; } .own-pale { fill: #a3d3c1; }
   .reference { fill: #57606a; } .other { fill: #b4bac1; }
   .line { stroke: #57606a; stroke-dasharray: 3 3; }
   @media (prefers-color-scheme: dark) {
-    text { fill: #e6edf3; } .background { fill: #0d1117; }
+    text { fill: #e6edf3; } .title, .value { stroke: #0d1117; } .background { fill: #0d1117; }
     .own { fill: #3fb68b; } .own-light { fill: #7fd8b8; } .own-pale { fill: #2c6b55; }
     .reference { fill: #8b949e; } .other { fill: #484f58; } .line { stroke: #8b949e; }
   }
