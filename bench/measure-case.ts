@@ -42,6 +42,9 @@ export interface Pace {
   readonly plain: boolean;
 }
 
+/** Seconds of each round of `paced` that are not timed. */
+const SETTLE = 1;
+
 interface Started {
   readonly subject: Subject;
   readonly running: RunningSubject | undefined;
@@ -110,7 +113,7 @@ async function measureStarted(started: readonly Started[], scene: Scene): Promis
   if (drivers === 'paced') {
     const rate = scene.case.rate ?? pace.rate ?? Math.floor(Math.min(...rates) / 2);
     const series = await measureSeries(started, scene, (running) =>
-      drivePaced({ ...load(running, pace.seconds), rate }, cores.load),
+      drivePaced({ ...load(running, SETTLE + pace.seconds), rate, settle: SETTLE }, cores.load),
     );
     return [{ ...common, driver: 'paced', rate, series: series.map((row) => withShortfall(row, rate)) }];
   }

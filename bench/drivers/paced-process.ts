@@ -19,6 +19,7 @@ let requests = 0;
 let bytes = 0;
 let errors = 0;
 let non2xx = 0;
+let timedFrom = 0;
 
 interface Connection {
   readonly socket: Socket;
@@ -77,7 +78,7 @@ function receive(connection: Connection, chunk: Buffer): void {
     connection.missing -= chunk.length;
   }
   if (connection.missing > 0) return;
-  record(histogram, performance.now() - connection.due);
+  if (connection.due >= timedFrom) record(histogram, performance.now() - connection.due);
   requests += 1;
   connection.due = Number.NaN;
   connection.buffered = '';
@@ -91,6 +92,7 @@ let finished = false;
 await Promise.all(Array.from({ length: load.connections }, () => addConnection()));
 
 const start = performance.now();
+timedFrom = start + (load.settle ?? 0) * 1000;
 const total = Math.round(load.rate * load.seconds);
 let due = 0;
 await new Promise<void>((resolve) => {

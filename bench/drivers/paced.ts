@@ -13,6 +13,8 @@ const PROCESS = fileURLToPath(new URL('./paced-process.ts', import.meta.url));
 export interface PacedLoad extends Load {
   /** Requests a second. */
   readonly rate: number;
+  /** Of `seconds`, how many pass before what is due is timed: connections are new, and so is this process. Default: 0. */
+  readonly settle?: number;
 }
 
 export function drivePaced(load: PacedLoad, core: number | undefined): Promise<LoadResult> {
