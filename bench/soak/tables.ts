@@ -35,6 +35,8 @@ const MEMORY: Noise = { share: 0.08, absolute: 8 };
 /** Garbage is piled up and thrown away again: how high the pile is at a moment says little. */
 const PILE: Noise = { share: 0.2, absolute: 8 };
 const COUNT: Noise = { share: 0.08, absolute: 8 };
+/** As many as requests are under way, and so a matter of latency; what leaks is left when the load has ended. */
+const UNDER_WAY: Noise = { share: 0.25, absolute: 8 };
 const LATENCY: Noise = { share: 0.5, absolute: 1 };
 
 /** What leaks is alive in the heap or lies outside of it. */
@@ -59,7 +61,7 @@ const OF_ALL: readonly Measure[] = [
   // one every 20 s.
   { column: 'endpoint series', name: 'metric series of endpoints', unit: '', noise: COUNT, counts: false },
   { column: 'client connections', name: 'client connections', unit: '', noise: COUNT },
-  { column: 'upstream connections', name: 'upstream connections', unit: '', noise: COUNT },
+  { column: 'upstream connections', name: 'upstream connections', unit: '', noise: UNDER_WAY },
   {
     column: 'loop lag',
     name: 'event loop lag p99, worst process',
