@@ -30,8 +30,6 @@ interface Answer {
   readonly lines: readonly string[];
   readonly status: number;
   readonly cut: boolean;
-  /** Refused for its chunks. */
-  readonly malformedChunks: boolean;
 }
 
 /** @returns what differs, one line per thing; nothing when nothing does */
@@ -65,12 +63,12 @@ function isAlike(
 ): 'alike' | 'differs' | 'end' {
   if (fast !== undefined && full !== undefined && fast.lines.join('\n') === full.lines.join('\n'))
     return 'alike';
-  // Bytes behind a request that are no HTTP: the full lane reads ahead, and ends the connection with the answer under
-  // way; the fast lane hands them over when it is out, and they are refused by an answer of their own.
-  if (fast?.status === 400 && full === undefined && script.requests.some(({ odd }) => odd)) return 'end';
-  // Chunk extensions with an empty name (`;=b`): llhttp takes them, and the full lane sends chunks of its own upstream.
-  // The fast lane passes the client's bytes on, and so must not take what RFC 9112 7.1.1 has no rule for.
-  if (fast?.malformedChunks && full !== undefined && hasEmptyExtension(script, index)) return 'end';
+  // Bytes behind a request that are no HTTP: the full lane reads ahead, and when that request is still under way it ends
+  // the connection with its answer; otherwise they are refused by an answer of their own. The fast lane hands them over
+  // when the answer is out; a request that it hands over itself comes to the full lane with what is behind it.
+  const hasOdd = script.requests.some(({ odd }) => odd);
+  if (hasOdd && index > 0 && fast === undefined && full?.status === 400) return 'end';
+  if (hasOdd && full === undefined && fast?.status === 400) return 'end';
   if (fast === undefined || full === undefined || !isBroken(script, index)) return 'differs';
   // The upstream sent no valid response. The fast lane has the stricter reader, and one that sees the body that came
   // with the head before the head goes on: it says 502 where the full lane passes on what it can, and then breaks off.
@@ -84,10 +82,6 @@ function isBroken(script: ClientScript, index: number): boolean {
   const { bytes, isHead } = script.requests[index]!;
   const number = scriptNumber(bytes);
   return number !== 0 && upstreamScript(number, isHead).broken;
-}
-
-function hasEmptyExtension(script: ClientScript, index: number): boolean {
-  return /\r\n[0-9A-Fa-f]+;[ \t]*(?:=|;|\r\n)/.test(script.requests[index]?.bytes ?? '');
 }
 
 function endOf({ received }: Outcome): string {
@@ -107,7 +101,6 @@ function answersOf({ script, received, seen }: Outcome): Answer[] {
       lines,
       status: Number(response.startLine.slice(9, 12)),
       cut: response.cut,
-      malformedChunks: response.body.includes(CHUNKS_DETAIL),
     });
     lines = [];
   }
