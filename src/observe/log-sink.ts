@@ -40,6 +40,9 @@ export interface LogSinkOptions {
   readonly shared?: boolean;
 }
 
+const LF = 0x0a;
+const NEWLINE = Buffer.from('\n');
+
 interface Chunk {
   bytes: Buffer;
   lines: number;
@@ -51,6 +54,7 @@ export class LogSink implements LogDestination {
   readonly #nonBlocking: boolean;
   readonly #maxQueuedBytes: number;
   readonly #chunkBytes: number;
+  readonly #shared: boolean;
   #queue: Chunk[] = [];
   #gathered = Buffer.allocUnsafeSlow(4096);
   #gatheredBytes = 0;
@@ -66,7 +70,8 @@ export class LogSink implements LogDestination {
 
   constructor(options: LogSinkOptions = {}) {
     this.#maxQueuedBytes = options.maxQueuedBytes ?? MAX_QUEUED_BYTES;
-    this.#chunkBytes = options.shared === true ? SHARED_CHUNK_BYTES : CHUNK_BYTES;
+    this.#shared = options.shared === true;
+    this.#chunkBytes = this.#shared ? SHARED_CHUNK_BYTES : CHUNK_BYTES;
     const opened = openNonBlocking(options.fd ?? 1);
     this.#fd = opened ?? options.fd ?? 1;
     this.#nonBlocking = opened !== undefined;
@@ -181,8 +186,14 @@ export class LogSink implements LogDestination {
   #taken(chunk: Chunk, written: number, index: number): void {
     this.#retryMs = RETRY_MIN_MS;
     this.#queuedBytes -= written;
-    if (written < chunk.bytes.length) chunk.bytes = chunk.bytes.subarray(written);
-    else this.#queue.splice(index, 1);
+    if (written === chunk.bytes.length) this.#queue.splice(index, 1);
+    else if (this.#shared) this.#replaceRest(chunk, written, wholeLines(chunk.bytes, written));
+    else chunk.bytes = chunk.bytes.subarray(written);
+  }
+
+  #replaceRest(chunk: Chunk, written: number, rest: Buffer): void {
+    this.#queuedBytes += rest.length - (chunk.bytes.length - written);
+    chunk.bytes = rest;
   }
 
   #failed(error: NodeJS.ErrnoException): void {
@@ -191,6 +202,10 @@ export class LogSink implements LogDestination {
       this.#settle();
       return;
     }
+    const [next] = this.#queue;
+    // A disk takes the beginning of what there is no room for, be it another process's: ours must not stand behind that.
+    if (this.#shared && error.code !== 'EAGAIN' && next !== undefined && next.bytes[0] !== LF)
+      this.#replaceRest(next, 0, Buffer.concat([NEWLINE, next.bytes]));
     // EAGAIN from a full pipe, ENOSPC or EDQUOT from a full disk: all may pass, and the queue is bounded meanwhile.
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = undefined;
@@ -223,6 +238,16 @@ export class LogSink implements LogDestination {
  * change it for every process that shares it. Undefined for files and sockets, where no process may open it anew (in
  * containers that run as another user), and where there is no /proc.
  */
+/**
+ * What is left when `written` octets were taken. A line that was torn comes again, whole and on a line of its own: others
+ * may write behind its beginning before we do.
+ */
+function wholeLines(bytes: Buffer, written: number): Buffer {
+  const start = written === 0 ? 0 : bytes.lastIndexOf(LF, written - 1) + 1;
+  const rest = bytes.subarray(start);
+  return start === written ? rest : Buffer.concat([NEWLINE, rest]);
+}
+
 function openNonBlocking(fd: number): number | undefined {
   try {
     const stat = fs.fstatSync(fd);

@@ -31,11 +31,15 @@ suite('a proxy', { concurrency: 2 }, () => {
     }
   });
 
-  test('whose log goes to a full disk serves on, and counts what is lost', async () => {
-    const folder = mountSmallDisk();
-    // Where nothing may be mounted, a disk that is never anything but full.
-    if (folder === undefined) await playNoDisk(fast);
-    else await playFullDisk(fast, folder);
+  suite('whose log goes to a full disk serves on, and counts what is lost', () => {
+    for (const subject of [fast, several]) {
+      test(subjectName(subject), async () => {
+        const folder = mountSmallDisk();
+        // Where nothing may be mounted, a disk that is never anything but full.
+        if (folder === undefined) await playNoDisk(subject);
+        else await playFullDisk(subject, folder);
+      });
+    }
   });
 
   test('whose wall clock jumps forward and back lets nothing end before its time', () =>

@@ -91,9 +91,17 @@ function endOf({ received }: Outcome): string {
 function answersOf({ script, received, seen }: Outcome): Answer[] {
   const answers: Answer[] = [];
   let lines: string[] = [];
+  const interims: Message[] = [];
   for (const response of received.responses) {
+    if (/^HTTP\/1\.1 1/.test(response.startLine)) {
+      interims.push(response);
+      continue;
+    }
+    for (const interim of interims.splice(0)) {
+      // Whether a client was told to go on with what is refused then depends on whether it had come with the head.
+      if (!isContinue(interim) || !isOwnRefusal(response)) lines.push(...responseLines(interim));
+    }
     lines.push(...responseLines(response));
-    if (/^HTTP\/1\.1 1/.test(response.startLine)) continue;
     // A request that was never answered may have come to the upstream or not: in a pipeline the full lane reads ahead.
     for (const line of upstreamLines(seen.get(markOf(script.id, answers.length)) ?? []))
       lines.push(`upstream: ${line}`);
@@ -105,6 +113,14 @@ function answersOf({ script, received, seen }: Outcome): Answer[] {
     lines = [];
   }
   return answers;
+}
+
+function isContinue({ startLine }: Message): boolean {
+  return startLine.startsWith('HTTP/1.1 100 ');
+}
+
+function isOwnRefusal({ fields }: Message): boolean {
+  return fields.some(([name, value]) => name === 'X-Pointsman-Reason' && value === 'bad_request');
 }
 
 function responseLines(message: Message): string[] {
