@@ -6,6 +6,7 @@ import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LogSink } from '../../../src/observe/log-sink.ts';
+import { fillUp, mountSmallDisk } from '../../torture/faults/scenarios/full-disk.ts';
 import { Fifo } from './fixtures/fifo.ts';
 
 const WRITER = path.join(import.meta.dirname, 'fixtures/log-writer.ts');
@@ -134,6 +135,44 @@ test('a full disk is waited for, within the bound', async () => {
   } finally {
     fs.closeSync(fd);
   }
+});
+
+test('a line of one of several writers is whole, and stands alone, when the disk was full in the middle of it', async (t) => {
+  const folder = mountSmallDisk();
+  if (folder === undefined) {
+    t.skip('no file system may be mounted here');
+    return;
+  }
+  const file = path.join(folder, 'log');
+  const ballast = path.join(folder, 'ballast');
+  const writers = ['a', 'b', 'c'].map(() => {
+    const fd = fs.openSync(file, 'a');
+    return { fd, sink: new LogSink({ fd, shared: true }) };
+  });
+  fillUp(ballast);
+  // Room for some lines and a part of one.
+  fs.truncateSync(ballast, fs.statSync(ballast).size - 4096);
+  const count = 300;
+  for (let n = 0; n < count; n++) {
+    writers[n % writers.length]!.sink.write(`${JSON.stringify({ n, fill: 'f'.repeat(150) })}\n`);
+    if (n % 30 === 29) await sleep(25);
+  }
+  fs.rmSync(ballast);
+  for (const { fd, sink } of writers) {
+    assert.equal(await sink.flush(5_000), true);
+    assert.equal(sink.dropped, 0);
+    fs.closeSync(fd);
+  }
+  const lines = fs.readFileSync(file, 'utf8').split('\n');
+  const whole = lines.filter((line) => line.endsWith('}'));
+  assert.deepEqual(
+    numbers(whole.join('\n')).toSorted((a, b) => a - b),
+    Array.from({ length: count }, (_, n) => n),
+  );
+  assert.ok(
+    lines.some((line) => line !== '' && !line.endsWith('}')),
+    'the disk took a part of a line',
+  );
 });
 
 test('a file gets every line, in order, also what flushSync has to finish', async (t) => {

@@ -143,7 +143,7 @@ async function start(
 }
 
 /** Until nothing more goes in. */
-function fillUp(file: string): void {
+export function fillUp(file: string): void {
   const descriptor = openSync(file, 'a');
   try {
     for (const part of [Buffer.alloc(4096), Buffer.alloc(1)]) {
