@@ -282,6 +282,8 @@ export class FullLane {
   /** llhttp refused the bytes, or the head did not come in time. There is no request: the answer is written raw. */
   #onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
     const client = socket as Socket;
+    // It was refused before, and has a moment to read the answer; the parser goes on to complain of all that still comes.
+    if (client.writableEnded && !client.destroyed) return;
     // A client that ends in the middle of a message is gone, as one that ends while it waits.
     const hasLeft =
       error.code === 'ECONNRESET' || error.code === 'EPIPE' || error.code === 'HPE_INVALID_EOF_STATE';

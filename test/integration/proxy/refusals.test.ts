@@ -8,7 +8,7 @@ import { singleValue } from '../../support/http-wire.ts';
 import { startPointsman } from '../../support/pointsman-process.ts';
 import { exchange, RawClient, type RawResponse } from '../../support/raw-client.ts';
 import { startRawUpstream } from '../../support/raw-upstream.ts';
-import { inTime } from '../../support/wait-for.ts';
+import { inTime, pause } from '../../support/wait-for.ts';
 
 const upstream = await startRawUpstream();
 const proxy = await startPointsman(
@@ -317,6 +317,18 @@ suite('not refused:', () => {
       assert.equal(answer.status, 400);
     }
   });
+});
+
+test('a client that goes on sending what was refused is not reset under the answer', async () => {
+  const client = await RawClient.connect(proxy.trafficPort, { allowHalfOpen: true });
+  client.send(`GET / HTTP/1.1\r\nHost: a\r\nX-A: ${'a'.repeat(20_000)}`);
+  assert.equal((await client.read()).status, 431);
+  for (let i = 0; i < 5; i++) {
+    client.send('a'.repeat(1_000));
+    await pause(20);
+  }
+  client.socket.end();
+  assert.equal(await inTime('the end', client.closed), 'end');
 });
 
 test('a thousand malformed requests leave the proxy in order', async () => {
