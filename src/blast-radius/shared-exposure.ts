@@ -8,7 +8,6 @@
  * A sketch holds neither ids nor hashes of users. Both keys end with the slot's last use.
  */
 import type { RedisConfig } from '../config/schema.ts';
-import type { RedisClient } from '../pinning/redis-client.ts';
 import { RedisLink } from '../pinning/redis-link.ts';
 import { type ExposureChange, MAX_CELLS, SLOT_MS, SLOTS, slotOf } from './exposure.ts';
 import { changeOf, type ExposureRecord } from './exposure-totals.ts';
@@ -120,7 +119,7 @@ export class SharedExposure {
   async #syncSlot(slot: number): Promise<void> {
     const [sketches, digests] = [`${this.#prefix}:${slot}`, `${this.#prefix}:${slot}:digests`];
     const found = new Map(
-      Object.entries(await this.#ask((client) => client.hgetall(digests))).slice(0, MAX_FIELDS),
+      Object.entries(await this.#link.ask((client) => client.hgetall(digests))).slice(0, MAX_FIELDS),
     );
     const read = this.#read.get(slot) ?? new Map<string, string>();
     this.#read.set(slot, read);
@@ -129,7 +128,7 @@ export class SharedExposure {
       (key) => found.get(key) !== own.get(key)?.digest && found.get(key) !== read.get(key),
     );
     for (const keys of batches(unknown)) {
-      const texts = await this.#ask((client) => client.hmget(sketches, ...keys));
+      const texts = await this.#link.ask((client) => client.hmget(sketches, ...keys));
       const changes = texts
         .map((text) => (text === null || text.length > MAX_TEXT ? undefined : changeOf(text, slot)))
         .filter((change) => change !== undefined);
@@ -141,19 +140,13 @@ export class SharedExposure {
       .filter(({ key, digest }) => found.get(key) !== digest && (found.has(key) || found.size < MAX_FIELDS));
     const end = (slot + SLOTS + 1) * SLOT_MS;
     for (const records of batches(missing)) {
-      await this.#ask(async (client) => {
+      await this.#link.ask(async (client) => {
         await client.hset(sketches, Object.fromEntries(records.map(({ key, text }) => [key, text])));
         await client.hset(digests, Object.fromEntries(records.map(({ key, digest }) => [key, digest])));
         await client.pexpireat(sketches, end);
         await client.pexpireat(digests, end);
       });
     }
-  }
-
-  #ask<T>(command: (client: RedisClient) => Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      this.#link.run(command, resolve, ({ reason }) => reject(new Error(reason)));
-    });
   }
 }
 

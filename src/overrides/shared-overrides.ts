@@ -4,6 +4,7 @@
  * again by the replicas and brings nothing back that was ended.
  */
 import type { RedisConfig } from '../config/schema.ts';
+import { FirstAnswer } from '../pinning/first-answer.ts';
 import { type LinkState, RedisLink } from '../pinning/redis-link.ts';
 import { MAX_RECORDS, type Override, overrideSchema } from './override.ts';
 
@@ -35,8 +36,7 @@ export class SharedOverrides {
   readonly #timer: NodeJS.Timeout;
   #running = false;
   #again = false;
-  #synced = false;
-  #whenSynced: (() => void)[] = [];
+  readonly #read = new FirstAnswer();
 
   constructor(config: RedisConfig, service: string, edges: SharedEdges) {
     this.#key = overridesKey(config, service);
@@ -58,14 +58,7 @@ export class SharedOverrides {
 
   /** Resolves when Redis was read once, or after `ms`. */
   settled(ms: number): Promise<void> {
-    if (this.#synced) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#whenSynced.push(() => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
+    return this.#read.within(ms);
   }
 
   /** Reads Redis, and writes what it lacks. Once more when asked meanwhile. */
@@ -90,7 +83,7 @@ export class SharedOverrides {
   close(): void {
     clearInterval(this.#timer);
     this.#link.close();
-    for (const resolve of this.#whenSynced.splice(0)) resolve();
+    this.#read.arrived();
   }
 
   #write({ records, unreadable }: ReturnType<typeof readRecords>): void {
@@ -122,10 +115,7 @@ export class SharedOverrides {
 
   #ended(complete = false): void {
     this.#running = false;
-    if (complete) {
-      this.#synced = true;
-      for (const resolve of this.#whenSynced.splice(0)) resolve();
-    }
+    if (complete) this.#read.arrived();
     if (!this.#again) return;
     this.#again = false;
     this.sync();

@@ -4,6 +4,7 @@
  */
 import type { RedisConfig } from '../config/schema.ts';
 import { Circuit, type CircuitState } from './circuit.ts';
+import { FirstAnswer } from './first-answer.ts';
 import { createRedisClient, type RedisClient } from './redis-client.ts';
 import { type RedisFault, redisFaultOf } from './redis-fault.ts';
 
@@ -46,8 +47,7 @@ export class RedisLink {
   #inFlight = 0;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
-  #everSettled = false;
-  readonly #whenSettled: (() => void)[] = [];
+  readonly #known = new FirstAnswer();
 
   constructor(config: RedisConfig, service: string, edges: LinkEdges) {
     this.#config = config;
@@ -70,14 +70,7 @@ export class RedisLink {
 
   /** Resolves when it is known whether Redis answers, or after `ms`. */
   settled(ms: number): Promise<void> {
-    if (this.#everSettled) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#whenSettled.push(() => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
+    return this.#known.within(ms);
   }
 
   /** Exactly one of the two is called, at once or within the deadline. */
@@ -104,11 +97,18 @@ export class RedisLink {
     }
   }
 
+  /** The same as a promise, which a fault rejects with its reason. */
+  ask<T>(command: (client: RedisClient) => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.run(command, resolve, ({ reason }) => reject(new Error(reason)));
+    });
+  }
+
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#client?.disconnect();
-    this.#settle();
+    this.#known.arrived();
   }
 
   /** The client's own deadline does not hold while it follows redirections or looks for a node, so there is another. */
@@ -211,15 +211,15 @@ export class RedisLink {
     this.#circuit.probed(true, this.#edges.now());
     this.#since = Date.now();
     this.#edges.onChange(this.state);
-    this.#settle();
+    this.#known.arrived();
   }
 
   #probeFailed(fault: RedisFault): void {
     if (this.#closed || this.#circuit.state !== 'half-open') return;
     this.#circuit.probed(false, this.#edges.now());
     this.#tell(fault);
-    if (!this.#everSettled) this.#edges.onChange(this.state);
-    this.#settle();
+    if (!this.#known.isHere) this.#edges.onChange(this.state);
+    this.#known.arrived();
     this.#wait(fault);
   }
 
@@ -242,10 +242,5 @@ export class RedisLink {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#probe(), this.#circuit.pause);
     this.#timer.unref();
-  }
-
-  #settle(): void {
-    this.#everSettled = true;
-    for (const resolve of this.#whenSettled.splice(0)) resolve();
   }
 }

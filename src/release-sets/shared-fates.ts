@@ -1,6 +1,6 @@
 /** Fates of release sets as services share them: one hash in Redis for each set, a field for each replica with a cause. */
 import type { RedisConfig } from '../config/schema.ts';
-import type { RedisClient } from '../pinning/redis-client.ts';
+import { FirstAnswer } from '../pinning/first-answer.ts';
 import { type LinkState, RedisLink } from '../pinning/redis-link.ts';
 import { type Fate, type FateElsewhere, FateWatch, recordText } from './fate.ts';
 
@@ -39,9 +39,8 @@ export class SharedFates {
   #beat = 0;
   #running = false;
   #again = false;
-  #synced = false;
+  readonly #read = new FirstAnswer();
   #closed = false;
-  #whenSynced: (() => void)[] = [];
 
   /** @param replica unique to this process */
   constructor(
@@ -88,14 +87,7 @@ export class SharedFates {
 
   /** Resolves when Redis was read once, or after `ms`. */
   settled(ms: number): Promise<void> {
-    if (this.#synced) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#whenSynced.push(() => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
+    return this.#read.within(ms);
   }
 
   /** Tells and reads. Once more when asked meanwhile. */
@@ -107,7 +99,7 @@ export class SharedFates {
     if (!this.#link.usable || this.#closed) return;
     this.#running = true;
     void this.#syncAll()
-      .then(() => this.#settle())
+      .then(() => this.#read.arrived())
       // The link knows why, and when it is worth another try.
       .catch(() => {})
       .finally(() => {
@@ -122,7 +114,7 @@ export class SharedFates {
     this.#closed = true;
     clearInterval(this.#timer);
     this.#link.close();
-    this.#settle();
+    this.#read.arrived();
   }
 
   async #syncAll(): Promise<void> {
@@ -137,26 +129,15 @@ export class SharedFates {
     if (own !== undefined) {
       const text = recordText(this.#service, this.#beat, own);
       watched.told = true;
-      await this.#ask((client) => client.hset(key, this.#replica, text));
-      await this.#ask((client) => client.pexpire(key, TTL_MS));
+      await this.#link.ask((client) => client.hset(key, this.#replica, text));
+      await this.#link.ask((client) => client.pexpire(key, TTL_MS));
     } else if (watched.told) {
-      await this.#ask((client) => client.hdel(key, this.#replica));
+      await this.#link.ask((client) => client.hdel(key, this.#replica));
       watched.told = false;
     }
-    const fields = await this.#ask((client) => client.hgetall(key));
+    const fields = await this.#link.ask((client) => client.hgetall(key));
     const over = watched.watch.take(fields, this.#edges.now());
-    if (over.length > 0) await this.#ask((client) => client.hdel(key, ...over));
-  }
-
-  #ask<T>(command: (client: RedisClient) => Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      this.#link.run(command, resolve, ({ reason }) => reject(new Error(reason)));
-    });
-  }
-
-  #settle(): void {
-    this.#synced = true;
-    for (const resolve of this.#whenSynced.splice(0)) resolve();
+    if (over.length > 0) await this.#link.ask((client) => client.hdel(key, ...over));
   }
 }
 

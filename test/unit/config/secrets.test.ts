@@ -14,6 +14,7 @@ import { kindOf } from '../../../src/config/type-words.ts';
 import { NO_TOTALS } from '../../../src/observe/totals.ts';
 import { explainRequest } from '../../../src/routing/explain.ts';
 import { compileTable } from '../../../src/routing/table.ts';
+import { QUIET_PROCESS } from '../../support/process-facts.ts';
 import { keysLeftOut, leaksIn, MARK, secretTable } from '../../support/secret-table.ts';
 
 const upstream = 'http://127.0.0.1:9';
@@ -234,23 +235,7 @@ suite('no secret is in', () => {
         config,
         backends: [],
         totals: NO_TOTALS,
-        facts: {
-          version: '1',
-          node: '26',
-          startedAt: 0,
-          now: 0,
-          ready: { ok: true, reasons: [] },
-          config: {
-            file: 'f',
-            hash: '',
-            loadedAt: 0,
-            reloads: { ok: 0, rejected: 0 },
-            lastReload: undefined,
-            lastError: undefined,
-            restartNeeded: [],
-          },
-          workers: [],
-        },
+        facts: QUIET_PROCESS,
       }),
       explanations: [[], asked].map((rawHeaders) => explainRequest(routing, { ...facts, rawHeaders })),
     };

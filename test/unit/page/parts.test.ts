@@ -10,6 +10,7 @@ import { applyOverrides } from '../../../src/overrides/apply.ts';
 import type { Override } from '../../../src/overrides/override.ts';
 import { pageParts } from '../../../src/page/parts.ts';
 import { backendStatus, endpointStatus } from '../../support/endpoint-state.ts';
+import { QUIET_PROCESS } from '../../support/process-facts.ts';
 
 const config = configSchema.parse({
   service: 'shop',
@@ -23,23 +24,7 @@ const config = configSchema.parse({
   sets: { v2: ['canary'] },
 });
 
-const facts: ProcessFacts = {
-  version: '1',
-  node: 'v26',
-  startedAt: 0,
-  now: 600_000,
-  ready: { ok: true, reasons: [] },
-  config: {
-    file: 'f',
-    hash: 'abc',
-    loadedAt: 0,
-    reloads: { ok: 0, rejected: 0 },
-    lastReload: undefined,
-    lastError: undefined,
-    restartNeeded: [],
-  },
-  workers: [],
-};
+const facts: ProcessFacts = { ...QUIET_PROCESS, now: 600_000 };
 
 const GUARD: GuardView = {
   route: 'free',
