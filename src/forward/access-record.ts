@@ -1,27 +1,11 @@
 /** The part of an access record that every kind of request has: plain, upgraded, or refused before it was one. */
 import type { AccessRecord } from '../observe/access-log.ts';
 import type { Decision } from '../routing/decide.ts';
-import type { RequestFacts } from '../routing/match.ts';
 import type { Endpoint } from './endpoint.ts';
-import type { LiveRoute } from './forwarder.ts';
 import { withheldBy } from './live-route.ts';
 import type { Peer } from './peer.ts';
-
-/** What a record says of the request itself. */
-export interface RequestDescription {
-  readonly facts: RequestFacts;
-  readonly requestId: string;
-  /** As sent, with the port. */
-  readonly host: string | undefined;
-  /** As sent. */
-  readonly target: string;
-  /** What it gives to be told why it went where it went; undefined: it does not ask. */
-  readonly debug: string | undefined;
-  /** The list of `baggage` that came with it, where it is written anew; else undefined. */
-  readonly baggage: string | undefined;
-  /** Such as `HTTP/1.1`. */
-  readonly protocol: string;
-}
+import type { RequestDescription } from './request-description.ts';
+import type { LiveRoute } from './snapshot.ts';
 
 /** How far a request came. */
 export interface Progress {

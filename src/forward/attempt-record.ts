@@ -1,8 +1,8 @@
 /** What a failed attempt, and the one that follows it, count as: the same for every kind of request. */
 import type { Endpoint } from './endpoint.ts';
-import type { LiveRoute } from './forwarder.ts';
 import type { FailureReason } from './reasons.ts';
 import { type AttemptFailure, isShielded, type Retry } from './retry-plan.ts';
+import type { LiveRoute } from './snapshot.ts';
 
 /**
  * Counts an attempt that brought no response, or not all of one, and holds it against the endpoint if that is to blame.

@@ -1,603 +1,837 @@
 /**
- * One request from its head to the last byte of its response, as both lanes know it: the decision, attempts and
- * retries, deadlines, the answer when there is none from upstream, and the record. What a lane adds is how bytes are
- * read and written.
+ * The life of one request, whatever protocol carries it: decision, attempts and retries, deadlines, the response, and
+ * the record. It talks to its client and to upstreams through the two interfaces in `ports.ts`.
  *
- * One object per request: it is a waiter of the endpoint's pool and an element of the deadline list, so that the common
- * case allocates nothing besides.
+ * Each request has one of these. It is also the waiter of the endpoint's pool and an element of the list of deadlines,
+ * so that the common case allocates nothing more.
  */
-
 import { debugFields } from '../debug-header/debug-fields.ts';
 import type { AccessRecord, Termination } from '../observe/access-log.ts';
 import { type Decision, decide } from '../routing/decide.ts';
 import type { TracedRequest } from '../tracing/tracing.ts';
-import { describeRequest, type RequestDescription, reached, startRecord } from './access-record.ts';
-import { askRates, overloadRefusal, type Refusal } from './admit.ts';
+import { askRates, overloadRefusal } from './admit.ts';
+import { Attempt } from './attempt.ts';
 import { recordFailure, recordRetry } from './attempt-record.ts';
-import type { EndKind } from './client-response.ts';
+import type { BodyPart } from './body-part.ts';
 import type { Timed } from './deadlines.ts';
 import { LINGER_MS } from './end-connection.ts';
 import type { Endpoint } from './endpoint.ts';
-import type { UpstreamConnection, Waiter } from './endpoint-pool.ts';
-import type { Forwarder, LiveRoute, Snapshot } from './forwarder.ts';
+import type { Waiter } from './endpoint-pool.ts';
+import { exchangeRecord } from './exchange-record.ts';
+import type { Forwarder } from './forwarder.ts';
+import { InvariantError, invariant } from './invariant.ts';
 import { liveRouteOf } from './live-route.ts';
-import type { Peer, UnderWay } from './peer.ts';
+import type { Peer, RequestInProgress } from './peer.ts';
+import { mayFollow, type Phase } from './phase.ts';
 import { bucketGiven, decidePinned, mustStay, refusalOf, userOf } from './pinned-decision.ts';
-import { FAILURES, type FailureReason, metError } from './reasons.ts';
+import type {
+  Downstream,
+  DownstreamEvents,
+  ResponseWriter,
+  UpstreamEvents,
+  UpstreamTransport,
+} from './ports.ts';
+import { FAILURES, type FailureReason, losesFraming, metError } from './reasons.ts';
+import { RequestBody } from './request-body.ts';
+import type { ClientRequest } from './request-description.ts';
+import type { ResponseHead } from './response-head.ts';
 import { type AttemptFailure, gatewayAnswer, isShielded, otherBackend, type Retry } from './retry-plan.ts';
+import { ruleContext } from './rule-context.ts';
+import type { LiveRoute, Snapshot } from './snapshot.ts';
 import { type Dispatched, receivedTrace } from './upstream-fields.ts';
 
-export type Phase =
-  /** Head read, no upstream yet (also while a pin is looked up). */
-  | 'deciding'
-  /** A small request body that may have come with the head is read first. */
-  | 'collecting'
-  | 'queued'
-  | 'connecting'
-  /** The request is being sent. */
-  | 'sending'
-  /** Sent; the response head has not come. */
-  | 'waiting'
-  /** The attempt was given up; the next one begins when it has let go of its connection. */
-  | 'switching'
-  | 'responding'
-  /** Answered; the rest of a request body is read and thrown away, so that the client can read the answer. */
-  | 'lingering'
-  | 'done';
+/** Request bodies up to this size are always kept: they leave with the head in one write. */
+const SMALL_BODY = 16 * 1024;
+
+/** If more of a request body than this is missing after an early response, the connection ends instead. */
+const MAX_DISCARDED = 64 * 1024;
+
+/** Interim responses of one request: more of them, or more bytes, end it with `bad_response`. */
+const MAX_INTERIM = 100;
+const MAX_INTERIM_BYTES = 64 * 1024;
 
 const NONE_TRIED: readonly Endpoint[] = [];
+const NO_HEADERS: readonly string[] = [];
 
-const NO_FIELDS: readonly string[] = [];
-
-/** The client's side of an exchange. */
-export interface Answer {
-  /** The client has, or will have, a head: nothing else can be answered any more. */
-  readonly begun: boolean;
-  /** 0: nothing was answered. */
-  readonly status: number;
-  /** The connection ends with the response. */
-  readonly closes: boolean;
-  /** All of the response is written. */
-  readonly finished: boolean;
-  /** A head waits for the first bytes of its body. */
-  readonly headIsHeld: boolean;
-  /** Bytes of bodies written. */
-  readonly bytesOut: number;
-  /** Ends with an answer that Pointsman makes itself; `extra`: more fields, names and values in turn. */
-  fail(
-    reason: FailureReason,
-    requestIdField: string,
-    received: number,
-    draining: boolean,
-    detail: string | undefined,
-    extra: readonly string[],
-  ): EndKind;
-  /** Sends a head that was held. Throws when it cannot be sent; nothing is sent then. */
-  flush(): void;
-  /** Cuts the response: ending it would make what is truncated look whole. */
-  destroy(): void;
-  /** The client has had its time to stop sending. */
-  stopLingering(): void;
-}
-
-export abstract class Exchange implements Timed, Waiter, UnderWay {
-  protected readonly forwarder: Forwarder;
-  protected readonly snapshot: Snapshot;
-  protected readonly peer: Peer;
-  protected readonly startedAt: number;
-  protected abstract readonly answer: Answer;
-  protected abstract readonly request: RequestDescription;
-
-  abstract readonly waitsFor: Waiter['waitsFor'];
+export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter, RequestInProgress {
+  readonly #forwarder: Forwarder;
+  readonly #snapshot: Snapshot;
+  readonly #peer: Peer;
+  readonly #downstream: Downstream;
+  readonly #response: ResponseWriter;
+  readonly #transport: UpstreamTransport;
+  readonly #request: ClientRequest;
+  readonly #startedAt: number;
+  readonly #attempt = new Attempt();
   deadline = Number.POSITIVE_INFINITY;
   nextTimed: Timed | undefined = undefined;
   previousTimed: Timed | undefined = undefined;
 
-  protected phase: Phase = 'deciding';
-  protected live: LiveRoute | undefined = undefined;
-  protected user: string | undefined = undefined;
-  /** For the response: the cookie that its user will be known by. */
-  protected setCookie: string | undefined = undefined;
-  protected decision: Decision | undefined = undefined;
-  protected trace: TracedRequest | undefined = undefined;
-  /** Index in the split of the backend that serves; -1 before one is chosen. */
-  protected index = -1;
-  protected endpoint: Endpoint | undefined = undefined;
+  #phase: Phase = 'reading';
+  #live: LiveRoute | undefined = undefined;
+  #user: string | undefined = undefined;
+  #decision: Decision | undefined = undefined;
+  #trace: TracedRequest | undefined = undefined;
+  /** The cookie by which the user will be known. */
+  #setCookie: string | undefined = undefined;
+
+  #body: RequestBody | undefined = undefined;
+  /** The transport takes content. */
+  #takesBody = false;
+  /** The upstream, not the client, holds up the request body. */
+  #bodyIsPaused = false;
+  /** No request body may arrive after this. */
+  #bodyDeadline = Number.POSITIVE_INFINITY;
+  #blockedByClient = false;
+  #interimCount = 0;
+  #interimBytes = 0;
+
+  /** Endpoints that the request failed on. */
   #tried: Endpoint[] | undefined = undefined;
-  protected reused = false;
-  /** A byte of the response has come: from here on nothing is sent again. */
-  protected responseBegun = false;
-  protected blockedByClient = false;
   #retries = 0;
   #redispatched = false;
-  /** What follows as soon as the attempt under way, which was given up, has let go of its connection. */
-  #next: Retry | undefined = undefined;
-  /** An attempt ran out of time. */
   #timedOut = false;
   /** The budget did not allow a retry. */
   #denied = false;
-  /** Index in the split of the canary whose failure the main backend makes good. */
+  /** Index in the split of the canary whose failure the main backend made good. */
   #shieldedFrom = -1;
-  #reason: FailureReason | undefined = undefined;
-  /** It is one of those under way that are counted. */
-  #counted = false;
-  #termination: Termination = '--';
-  /** No request body may arrive after this. */
-  protected bodyDeadline = Number.POSITIVE_INFINITY;
-
   #queuedAt = -1;
   #queueMs = -1;
-  #dispatchedAt = -1;
-  #connectMs = -1;
-  #sentAt = -1;
-  #responseMs = -1;
 
-  constructor(forwarder: Forwarder, peer: Peer, startedAt: number) {
-    this.forwarder = forwarder;
-    this.snapshot = forwarder.snapshot;
-    this.peer = peer;
-    this.startedAt = startedAt;
+  #reason: FailureReason | undefined = undefined;
+  #termination: Termination = '--';
+  /** Counted among the requests in flight. */
+  #counted = false;
+  #closed = false;
+  #tunnelIn = 0;
+  #tunnelOut = 0;
+
+  constructor(forwarder: Forwarder, peer: Peer, downstream: Downstream, transport: UpstreamTransport) {
+    this.#forwarder = forwarder;
+    this.#snapshot = forwarder.snapshot;
+    this.#peer = peer;
+    this.#downstream = downstream;
+    this.#response = downstream.response;
+    this.#request = downstream.request;
+    this.#transport = transport;
+    this.#startedAt = forwarder.edges.now();
     peer.requests++;
     peer.latest = this;
     peer.idleSince = Number.POSITIVE_INFINITY;
+    downstream.attach(this);
+    transport.attach(this);
+    forwarder.deadlines.add(this);
   }
 
-  // ---- what a lane does in its way ----
+  get phase(): Phase {
+    return this.#phase;
+  }
 
-  /** The decision stands: `attempt` is to be called, at once or when the request body is ready. */
-  protected abstract onDecided(index: number): void;
+  /** True once the response is decided: nothing more of the request is needed. */
+  get isOver(): boolean {
+    return this.#phase === 'done' || this.#phase === 'lingering';
+  }
 
-  /** Takes a connection and begins to send. @returns false at the endpoint's limit of connections */
-  protected abstract tryConnect(endpoint: Endpoint, fresh: boolean): boolean;
+  /** True if the connection ends with this response: requests behind it are not served. */
+  get closes(): boolean {
+    return this.#response.closes;
+  }
 
-  /** Its turn has come at an endpoint that was at its limit. */
-  abstract onConnection(connection: UpstreamConnection | undefined): void;
+  get heldBytes(): number {
+    const kept = this.#body?.kept;
+    return (kept === undefined ? 0 : kept.cost) + this.#downstream.heldBytes + this.#transport.heldBytes;
+  }
 
-  /** Gives up the attempt under way, if there is one; ends in `attemptFailed`, or in nothing when the phase is over. */
-  protected abstract abortAttempt(): void;
+  #enter(next: Phase): void {
+    const { phase } = this;
+    if (!mayFollow(phase, next)) throw new InvariantError(`violated: ${next} may not follow ${phase}`);
+    this.#phase = next;
+  }
 
-  /** All of the request body that came is still here, or there is none. */
-  protected abstract get replayable(): boolean;
+  // ---- from the head to the decision ----
 
-  /** Bytes of the request body so far. */
-  protected abstract get received(): number;
+  /** Makes ready for the request body. @returns false if the request was refused for its size */
+  open(): boolean {
+    const { contentLength } = this.#request;
+    if (contentLength === 0) return true;
+    const { policy } = this.#snapshot;
+    if (contentLength > policy.maxRequestBody) {
+      this.#failTooLarge();
+      return false;
+    }
+    const isSmall = contentLength > 0 && contentLength <= SMALL_BODY;
+    const keepLimit = isSmall ? SMALL_BODY : policy.retryAttempts === 0 ? 0 : policy.retryBuffer;
+    this.#body = new RequestBody(keepLimit);
+    this.#bodyDeadline = this.#startedAt + policy.requestBodyTimeout;
+    return true;
+  }
 
-  /** The upstream, not the client, holds up the request body. */
-  protected abstract get bodyIsPaused(): boolean;
-
-  /** Nobody wants the rest of the request body. */
-  protected abstract abandonBody(): void;
-
-  /** The bytes after the head, or after the request, are no HTTP. */
-  abstract onGarbage(): void;
-
-  // ---- attempts ----
-
-  /** Takes the request on, unless there is too much; then decides where it goes, and sends it there. */
-  protected serve(): void {
-    const { admission } = this.forwarder;
+  /** Admits the request, unless there is too much; then decides where it goes, and sends it there. */
+  serve(): void {
+    this.#enter('deciding');
+    const { admission } = this.#forwarder;
     if (admission.inFlight >= admission.ceiling) {
-      this.#refuse(overloadRefusal(admission));
+      const { reason, detail, fields } = overloadRefusal(admission);
+      this.fail(reason, detail, fields);
       return;
     }
     admission.inFlight++;
     this.#counted = true;
     if (admission.rates === undefined) this.#route();
     else {
-      const { metrics } = this.forwarder.edges;
-      askRates(admission.rates, metrics, this.request.facts, this.peer, this.snapshot.policy, (refusal) => {
-        if (this.phase !== 'deciding') return;
+      const { metrics } = this.#forwarder.edges;
+      const { facts } = this.#request;
+      askRates(admission.rates, metrics, facts, this.#peer, this.#snapshot.policy, (refusal) => {
+        if (this.#phase !== 'deciding') return;
         if (refusal === undefined) this.#route();
-        else this.#refuse(refusal);
+        else this.fail(refusal.reason, refusal.detail, refusal.fields);
       });
     }
   }
 
-  #refuse({ reason, detail, fields }: Refusal): void {
-    this.fail(reason, detail, fields);
-  }
-
   #route(): void {
-    const { forwarder, snapshot, request } = this;
-    const { facts } = request;
+    const forwarder = this.#forwarder;
+    const { facts } = this.#request;
     const { metrics, random } = forwarder.edges;
-    const live = liveRouteOf(snapshot, facts, metrics.unknownGroups, random);
-    this.live = live;
+    const live = liveRouteOf(this.#snapshot, facts, metrics.unknownGroups, random);
+    this.#live = live;
     forwarder.retryBudget.countRequest(forwarder.deadlines.coarseNow);
     const { tracing } = forwarder;
     if (tracing !== undefined) {
-      this.trace = tracing.begin(receivedTrace(facts.rawHeaders), facts.method, Date.now());
+      this.#trace = tracing.begin(receivedTrace(facts.rawHeaders), facts.method, Date.now());
     }
     const { pin } = live.route;
     if (pin === undefined) {
       this.#begin(decide(live.route, undefined, undefined, live.usable, live.rotation));
       return;
     }
-    const { user, fresh, setCookie } = userOf(pin, facts.rawHeaders, this.peer);
-    this.user = user;
-    this.setCookie = setCookie;
-    const given = bucketGiven(snapshot.policy, facts.rawHeaders, this.peer);
+    const { user, fresh, setCookie } = userOf(pin, facts.rawHeaders, this.#peer);
+    this.#user = user;
+    this.#setCookie = setCookie;
+    const given = bucketGiven(this.#snapshot.policy, facts.rawHeaders, this.#peer);
     decidePinned(live, user, fresh, given, (decision) => {
-      if (this.phase === 'deciding') this.#begin(decision);
+      if (this.#phase === 'deciding') this.#begin(decision);
     });
   }
 
   #begin(decision: Decision): void {
-    this.decision = decision;
-    const refusal = refusalOf(this.live!, this.user, decision);
+    this.#decision = decision;
+    const refusal = refusalOf(this.#live!, this.#user, decision);
     if (refusal !== undefined) {
       this.fail(refusal);
       return;
     }
     if (decision.wanted !== -1 && decision.wanted !== decision.index) {
-      this.live!.spillCells(decision.wanted, decision.index).value++;
+      this.#live!.spillCells(decision.wanted, decision.index).value++;
     }
-    this.onDecided(decision.index);
+    this.#attemptAt(decision.index);
   }
 
-  protected attempt(index: number): void {
-    const endpoint = this.forwarder.selectEndpoint(this.live!, index, this.#tried ?? NONE_TRIED);
+  // ---- attempts ----
+
+  #attemptAt(index: number): void {
+    const endpoint = this.#forwarder.selectEndpoint(this.#live!, index, this.#tried ?? NONE_TRIED);
     if (endpoint === undefined) this.fail('no_endpoint');
     else this.#attemptOn(index, endpoint, false);
   }
 
   #attemptOn(index: number, endpoint: Endpoint, fresh: boolean): void {
-    this.index = index;
-    this.endpoint = endpoint;
-    if (this.tryConnect(endpoint, fresh)) return;
+    const attempt = this.#attempt;
+    attempt.index = index;
+    attempt.endpoint = endpoint;
+    if (!fresh && this.#transport.join(attempt)) return;
+    if (endpoint.pool.lease()) {
+      this.#transport.start(attempt, this.#body, fresh);
+      return;
+    }
     if (!endpoint.pool.enqueue(this)) {
       this.fail('queue_full');
       return;
     }
-    this.phase = 'queued';
-    this.#queuedAt = this.forwarder.edges.now();
-    this.deadline = this.#queuedAt + this.snapshot.policy.queueTimeout;
+    this.#enter('queued');
+    this.#queuedAt = this.#forwarder.edges.now();
+    this.deadline = this.#queuedAt + this.#snapshot.policy.queueTimeout;
   }
 
-  /** What it waited for went out of service. */
+  onPlace(): void {
+    try {
+      this.#transport.start(this.#attempt, this.#body, false);
+    } catch (error) {
+      this.onInternalError(error);
+    }
+  }
+
   onDismissed(): void {
-    if (this.phase !== 'queued') return;
+    if (this.#phase !== 'queued') return;
     const until = this.deadline;
-    const live = this.live!;
-    const index = otherBackend(live, this.index, mustStay(live, this.user), this.forwarder.edges.random());
-    this.phase = 'deciding';
+    const live = this.#live!;
+    const { random } = this.#forwarder.edges;
+    const index = otherBackend(live, this.#attempt.index, mustStay(live, this.#user), random());
+    this.#enter('deciding');
     if (index === -1) this.fail('no_endpoint');
-    else this.attempt(index);
+    else this.#attemptAt(index);
     // It has waited for a while already.
     if (this.#isQueued()) this.deadline = until;
   }
 
-  /**
-   * A connection is ours.
-   *
-   * @param reused it is open, and has served before
-   */
-  protected beginAttempt(reused: boolean): void {
-    // Nothing has passed since the start in the common case, which saves a look at the clock.
-    const waited = this.phase === 'queued' || this.#retries > 0;
-    const now = waited ? this.forwarder.edges.now() : this.startedAt;
+  #isQueued(): boolean {
+    return this.#phase === 'queued';
+  }
+
+  onConnecting(reused: boolean): void {
+    // In the common case no time has passed since the start, which saves a look at the clock.
+    const waited = this.#phase === 'queued' || this.#retries > 0;
+    const now = waited ? this.#forwarder.edges.now() : this.#startedAt;
     if (this.#queuedAt !== -1 && this.#queueMs === -1) this.#queueMs = now - this.#queuedAt;
-    const endpoint = this.endpoint!;
-    this.phase = 'connecting';
+    this.#enter('connecting');
     this.deadline = Number.POSITIVE_INFINITY;
-    this.responseBegun = false;
-    this.reused = reused;
-    this.#dispatchedAt = now;
+    this.#attempt.begin(now, reused);
+    const endpoint = this.#attempt.endpoint!;
     endpoint.inFlight++;
     endpoint.cells.requests.value++;
-    this.live!.upstreams[this.index]!.cells.inFlight.value++;
+    this.#upstream().cells.inFlight.value++;
   }
 
-  /** Its connection is open, and the request begins to be sent; `whole`: there is nothing more to come of it. */
-  protected beginSending(whole: boolean): void {
-    // On a connection that was open nothing has passed since the dispatch: no need to ask the clock.
-    const now = this.reused ? this.#dispatchedAt : this.forwarder.edges.now();
-    this.#connectMs = now - this.#dispatchedAt;
-    this.#sentAt = now;
-    if (whole) {
-      this.phase = 'waiting';
-      this.deadline = now + this.live!.route.responseHeadTimeout;
+  onConnected(): void {
+    const attempt = this.#attempt;
+    // On an open connection no time has passed since the dispatch.
+    const now = attempt.reused ? attempt.dispatchedAt : this.#forwarder.edges.now();
+    attempt.connectMs = now - attempt.dispatchedAt;
+    attempt.sentAt = now;
+    const { route } = this.#live!;
+    if (this.#body === undefined || this.#body.ended) {
+      this.#enter('waiting');
+      this.deadline = now + route.responseHeadTimeout;
     } else {
-      this.phase = 'sending';
-      this.deadline = Math.min(now + this.live!.route.idleTimeout, this.bodyDeadline);
+      this.#enter('sending');
+      this.deadline = Math.min(now + route.idleTimeout, this.#bodyDeadline);
     }
   }
 
-  /** The last byte of the request has left. */
-  onRequestSent(): void {
-    if (this.phase !== 'sending') return;
-    this.phase = 'waiting';
-    this.#sentAt = this.forwarder.edges.now();
-    this.deadline = this.#sentAt + this.live!.route.responseHeadTimeout;
+  /** The attempt has given back its connection. */
+  #endAttempt(): void {
+    const attempt = this.#attempt;
+    if (!attempt.open) return;
+    attempt.open = false;
+    this.#takesBody = false;
+    this.#bodyIsPaused = false;
+    const { cells } = this.#upstream();
+    invariant(attempt.endpoint!.inFlight > 0 && cells.inFlight.value > 0, 'an attempt that ends was counted');
+    attempt.endpoint!.inFlight--;
+    cells.inFlight.value--;
   }
 
-  /**
-   * A response head has come: counted, and kept from the client where the main backend makes it good.
-   *
-   * @returns whether the attempt is over
-   */
-  protected noteAnswer(status: number): boolean {
-    const upstream = this.live!.upstreams[this.index]!;
-    if (status >= 200) upstream.onAnswer(this.endpoint!, status);
-    const answer = gatewayAnswer(status);
-    if (answer === undefined || !isShielded(this.live!, this.index)) return false;
-    const next = this.#planRetry(answer);
-    if (next === undefined) return false;
-    upstream.cells.errors(answer).value++;
-    this.endpoint!.cells.errors.value++;
-    this.#switchTo(next, answer, status);
-    return true;
+  /** Gives up the attempt in progress, if there is one. */
+  #abortAttempt(): void {
+    if (!this.#attempt.open) return;
+    this.#transport.abort();
+    this.#endAttempt();
   }
 
-  /** The final head has come and goes to the client. @returns now */
-  protected beginResponse(): number {
-    const now = this.forwarder.edges.now();
-    this.#responseMs = now - this.#sentAt;
-    this.phase = 'responding';
-    return now;
+  onAttemptFailed(reason: FailureReason, local: boolean): void {
+    this.#endAttempt();
+    if (this.isOver) return;
+    this.#recordFailure(reason, local);
+    const next = this.#phase === 'responding' ? undefined : this.#planRetry(reason);
+    if (next === undefined) this.fail(reason);
+    else this.#retry(next, reason, FAILURES[reason].status);
   }
 
-  /** The attempt has let go of its connection. */
-  protected endAttempt(): void {
-    this.endpoint!.inFlight--;
-    this.live!.upstreams[this.index]!.cells.inFlight.value--;
-  }
-
-  /**
-   * The attempt has failed, or was given up, and has let go of its connection.
-   *
-   * @param local the fault is on this side
-   */
-  protected attemptFailed(reason: FailureReason, local: boolean): void {
-    if (this.isOver()) return;
-    if (this.#next !== undefined) {
-      this.#follow();
-      return;
-    }
-    this.#noteFailure(reason, local);
-    const next = this.phase === 'responding' ? undefined : this.#planRetry(reason);
-    if (next === undefined) {
-      this.fail(reason);
-      return;
-    }
-    this.#noteRetry(next, reason, FAILURES[reason].status);
-    this.#next = next;
-    this.#follow();
-  }
-
-  /** @param local the fault is on this side */
-  #noteFailure(reason: FailureReason, local: boolean): void {
-    recordFailure(this.live!, this.index, this.endpoint!, reason, local, this.reused, this.responseBegun);
+  #recordFailure(reason: FailureReason, local: boolean): void {
+    const { index, endpoint, reused, responseBegun } = this.#attempt;
+    recordFailure(this.#live!, index, endpoint!, reason, local, reused, responseBegun);
   }
 
   // ---- retries ----
 
   #planRetry(failure: AttemptFailure): Retry | undefined {
-    const live = this.live!;
+    const live = this.#live!;
+    const { index, endpoint, reused, responseBegun } = this.#attempt;
     this.#tried ??= [];
-    const plan = this.forwarder.planRetry(
+    const plan = this.#forwarder.planRetry(
       {
         live,
-        index: this.index,
-        endpoint: this.endpoint!,
+        index,
+        endpoint: endpoint!,
         failure,
-        reused: this.reused,
-        responseBegun: this.responseBegun,
-        method: this.request.facts.method,
-        replayable: this.replayable,
+        reused,
+        responseBegun,
+        method: this.#request.facts.method,
+        replayable: this.#body === undefined || this.#body.kept !== undefined,
         retries: this.#retries,
         timedOut: this.#timedOut,
-        staysPut: mustStay(live, this.user),
+        staysPut: mustStay(live, this.#user),
         tried: this.#tried,
       },
-      this.snapshot.policy,
+      this.#snapshot.policy,
     );
     if (plan === 'final') return undefined;
     if (plan !== 'denied') return plan;
     this.#denied = true;
-    live.upstreams[this.index]!.cells.retriesDenied(failure).value++;
+    this.#upstream().cells.retriesDenied(failure).value++;
     return undefined;
   }
 
-  /** Gives up the attempt under way for another one. */
-  #switchTo(next: Retry, failure: AttemptFailure, status: number): void {
-    this.#noteRetry(next, failure, status);
-    this.phase = 'switching';
-    this.deadline = Number.POSITIVE_INFINITY;
-    this.#next = next;
-    // Ends in `attemptFailed`, before this returns.
-    this.abortAttempt();
-  }
-
-  #noteRetry(next: Retry, failure: AttemptFailure, status: number): void {
-    const live = this.live!;
-    const endpoint = this.endpoint!;
-    const elapsed = this.forwarder.edges.now() - this.startedAt;
-    const { method } = this.request.facts;
+  /** Gives up the attempt in progress and follows `next`. @param status of the failure */
+  #retry(next: Retry, failure: AttemptFailure, status: number): void {
+    const live = this.#live!;
+    const { index, endpoint } = this.#attempt;
+    const elapsed = this.#forwarder.edges.now() - this.#startedAt;
     this.#retries++;
     if (next.endpoint !== endpoint) this.#redispatched = true;
-    if (recordRetry(live, this.index, endpoint, next, failure, status, method, elapsed)) {
-      this.#shieldedFrom = this.index;
-      // Its user met the canary, and no error.
-      if (this.user !== undefined) live.exposure?.[this.index]?.record(this.decision!.hash, false);
+    if (recordRetry(live, index, endpoint!, next, failure, status, this.#request.facts.method, elapsed)) {
+      this.#shieldedFrom = index;
+      // The canary served its user, who saw no error.
+      if (this.#user !== undefined) live.exposure?.[index]?.record(this.#decision!.hash, false);
     }
+    this.#abortAttempt();
+    this.#enter('deciding');
+    this.deadline = Number.POSITIVE_INFINITY;
+    this.#attemptOn(next.index, next.endpoint, next.fresh);
   }
 
-  /** The connection of the attempt before is let go of. */
-  #follow(): void {
-    const { index, endpoint, fresh } = this.#next!;
-    this.#next = undefined;
-    this.phase = 'deciding';
-    this.#attemptOn(index, endpoint, fresh);
+  // ---- the request body ----
+
+  onRequestBody(part: BodyPart, stable: boolean, last: boolean): boolean {
+    const body = this.#body!;
+    body.received += part.size;
+    body.ended = last;
+    if (this.isOver) return true;
+    if (body.received > this.#snapshot.policy.maxRequestBody) {
+      this.#failTooLarge();
+      return true;
+    }
+    this.#touch();
+    const sending = this.#takesBody;
+    if (body.kept !== undefined) {
+      if (part.size > 0) body.kept.add(part);
+      if (sending) body.trim();
+    }
+    // Held in full until there is a connection; no more is read meanwhile.
+    if (!sending) return last;
+    const flows = this.#transport.send(part, stable, last);
+    if (last) this.#onRequestSent();
+    else if (!flows) this.#bodyIsPaused = true;
+    return flows;
   }
 
-  // ---- answers ----
+  onRequestMalformed(detail: string): void {
+    if (this.isOver) return;
+    this.#response.closeAfter();
+    this.fail('bad_request', detail);
+  }
 
-  /** The body has not come with the head: the head goes out without it. */
+  takeBody(): void {
+    const body = this.#body!;
+    invariant(body.kept !== undefined, 'an attempt begins with the whole request body');
+    this.#takesBody = true;
+    const { kept, ended } = body;
+    const flows = kept.size === 0 && !ended ? true : this.#transport.sendKept(kept, ended);
+    body.trim();
+    if (ended) this.#onRequestSent();
+    else if (flows) this.#downstream.resumeBody();
+    else this.#bodyIsPaused = true;
+  }
+
+  onUpstreamDrained(): void {
+    this.#touch();
+    if (!this.#bodyIsPaused) return;
+    this.#bodyIsPaused = false;
+    this.#downstream.resumeBody();
+  }
+
+  #onRequestSent(): void {
+    if (this.#phase !== 'sending') return;
+    this.#enter('waiting');
+    const now = this.#forwarder.edges.now();
+    this.#attempt.sentAt = now;
+    this.deadline = now + this.#live!.route.responseHeadTimeout;
+  }
+
+  #failTooLarge(): void {
+    this.fail('body_too_large', `At most ${this.#snapshot.policy.maxRequestBody} bytes are taken.`);
+  }
+
+  // ---- the response ----
+
+  onResponseBegun(): void {
+    this.#attempt.responseBegun = true;
+  }
+
+  onResponseHead(head: ResponseHead): 'continue' | 'pause' | 'stop' {
+    if (this.isOver) return 'stop';
+    if (this.#noteStatus(head.status)) return 'stop';
+    if (head.status < 200) return this.#inform(head);
+    const now = this.#forwarder.edges.now();
+    this.#attempt.responseMs = now - this.#attempt.sentAt;
+    // An upstream may respond before it has read the request.
+    if (this.#phase !== 'waiting' && this.#phase !== 'sending') this.#enter('waiting');
+    this.#enter('responding');
+    this.#complete(head);
+    if (this.#forwarder.draining || this.#restIsTooLarge()) this.#response.closeAfter();
+    this.#response.respond(head);
+    // The body usually follows in the same packet, and then leaves with the head in one write.
+    this.deadline = now;
+    return 'continue';
+  }
+
+  /**
+   * Counts the status of a response, and keeps it from the client where the main backend can make it good.
+   *
+   * @returns true if the attempt was given up
+   */
+  #noteStatus(status: number): boolean {
+    const { index, endpoint } = this.#attempt;
+    const upstream = this.#upstream();
+    if (status >= 200 || status === 101) upstream.onAnswer(endpoint!, status);
+    const answer = gatewayAnswer(status);
+    if (answer === undefined || !isShielded(this.#live!, index)) return false;
+    const next = this.#planRetry(answer);
+    if (next === undefined) return false;
+    upstream.cells.errors(answer).value++;
+    endpoint!.cells.errors.value++;
+    this.#retry(next, answer, status);
+    return true;
+  }
+
+  #inform(head: ResponseHead): 'continue' | 'pause' | 'stop' {
+    this.#interimBytes += head.size;
+    if (++this.#interimCount > MAX_INTERIM || this.#interimBytes > MAX_INTERIM_BYTES) {
+      this.#recordFailure('bad_response', false);
+      this.fail('bad_response', 'It has too many interim responses.');
+      return 'stop';
+    }
+    head.append(this.#snapshot.policy.requestIdField, this.#request.requestId);
+    if (this.#response.inform(head)) return 'continue';
+    this.#blockedByClient = true;
+    return 'pause';
+  }
+
+  /** Adds to a final head what the route and Pointsman say in it. */
+  #complete(head: ResponseHead): void {
+    const live = this.#live!;
+    const { responseRules } = live;
+    const { policy } = this.#snapshot;
+    if (responseRules !== undefined) {
+      const context = ruleContext(this.#snapshot, live, this.#attempt.index, this.#request, this.#peer);
+      head.applyRules(responseRules, context);
+    }
+    const debug = this.#debugHeaders();
+    for (let i = 0; i < debug.length; i += 2) head.append(debug[i]!, debug[i + 1]!);
+    if (this.#setCookie !== undefined) head.prepend('Set-Cookie', this.#setCookie);
+    head.append(policy.requestIdField, this.#request.requestId);
+  }
+
+  onHeadAlone(): void {
+    if (this.#response.headIsHeld) process.nextTick(flushHead, this);
+  }
+
+  /** Sends a held head without its body. */
   flushHead(): void {
-    if (this.phase !== 'responding' || !this.answer.headIsHeld) return;
+    if (this.#phase !== 'responding' || !this.#response.headIsHeld) return;
     try {
-      this.answer.flush();
-      this.touch();
+      this.#response.flush();
+      this.#touch();
     } catch {
       this.fail('bad_response');
     }
   }
 
-  /** Ends the exchange with an answer of ours, or, when a response was under way, by cutting it. */
-  fail(reason: FailureReason, detail?: string, fields: readonly string[] = NO_FIELDS): void {
-    if (this.isOver()) return;
-    this.#reason = reason;
-    this.#termination = FAILURES[reason].termination;
-    this.#withdraw();
-    this.forwarder.edges.metrics.failures(reason).value++;
-    if (this.answer.begun) {
-      this.answer.destroy();
+  onResponseBody(part: BodyPart, last: boolean, trailers: readonly string[]): boolean {
+    if (this.#phase !== 'responding') return true;
+    let flows: boolean;
+    try {
+      flows = this.#response.write(part, last, trailers);
+    } catch {
+      this.fail('bad_response');
+      return true;
+    }
+    if (last) return flows;
+    this.#touch();
+    if (!flows) this.#blockedByClient = true;
+    return flows;
+  }
+
+  onResponseEnd(trailers: readonly string[]): void {
+    this.#endAttempt();
+    if (this.#phase !== 'responding') return;
+    const lingers = this.#lingers();
+    try {
+      this.#response.end(trailers, lingers);
+    } catch {
+      this.fail('bad_response');
       return;
     }
-    const { draining } = this.forwarder;
-    const { requestIdField } = this.snapshot.policy;
-    const debug = this.debugFields();
-    const extra = fields.length === 0 ? debug : [...fields, ...debug];
-    this.ended(this.answer.fail(reason, requestIdField, this.received, draining, detail, extra));
+    this.#end(lingers);
   }
 
-  /** Why the request went where it went, for who may ask: names and values in turn. */
-  protected debugFields(): readonly string[] {
-    const { debug } = this.snapshot.policy;
-    const asked = this.request.debug;
-    if (asked === undefined || debug === undefined || !debug.allows(asked, this.peer.trusted))
-      return NO_FIELDS;
-    return debugFields(this.#accessRecord(0, this.forwarder.edges.now() - this.startedAt));
+  onClientDrained(): void {
+    if (!this.#blockedByClient) return;
+    this.#blockedByClient = false;
+    this.#touch();
+    if (this.#attempt.open) this.#transport.resume();
   }
 
-  /** The attempt, for whoever makes the fields of the upstream. */
-  protected dispatched(): Dispatched {
-    const { snapshot, index, request, peer, trace } = this;
-    return { snapshot, live: this.live!, index, request, peer, bucket: this.decision!.bucket, trace };
+  // ---- tunnels ----
+
+  onSwitched(head: ResponseHead): boolean {
+    if (this.isOver) return false;
+    this.#noteStatus(head.status);
+    this.#attempt.responseMs = this.#forwarder.edges.now() - this.#attempt.sentAt;
+    this.#enter('tunneling');
+    this.#complete(head);
+    this.#upstream().cells.tunnels.value++;
+    this.deadline = this.#forwarder.deadlines.coarseNow + this.#snapshot.policy.tunnelTimeout;
+    this.#downstream.switchProtocols(head);
+    return true;
   }
 
-  protected ended(kind: EndKind): void {
-    this.phase = kind === 'lingering' ? 'lingering' : 'done';
-    this.abandonBody();
-    // A client that does not take the rest of its answer would keep the connection for ever.
-    const { coarseNow } = this.forwarder.deadlines;
-    this.deadline = coarseNow + (kind === 'lingering' ? LINGER_MS : this.#idleTimeout());
+  onTunnelBytes(inbound: number, outbound: number): void {
+    const { metrics } = this.#forwarder.edges;
+    this.#tunnelIn += inbound;
+    this.#tunnelOut += outbound;
+    metrics.bytesIn.value += inbound;
+    metrics.bytesOut.value += outbound;
+    if (this.#phase !== 'tunneling') return;
+    this.deadline = this.#forwarder.deadlines.coarseNow + this.#snapshot.policy.tunnelTimeout;
   }
 
-  #idleTimeout(): number {
-    return this.live?.route.idleTimeout ?? this.snapshot.table.config.timeouts.idle;
+  onTunnelClosed(broken: boolean): void {
+    if (this.#phase !== 'tunneling') return;
+    if (broken) this.#setReason('tunnel_failed');
+    this.#endTunnel();
+  }
+
+  /** The end of a tunnel is an error only if one side broke it. */
+  #endTunnel(): void {
+    this.#abortAttempt();
+    this.#enter('done');
+    this.#upstream().cells.tunnels.value--;
+    this.deadline = this.#forwarder.deadlines.coarseNow + this.#live!.route.idleTimeout;
+    this.#downstream.endTunnel();
   }
 
   // ---- the end ----
 
+  /** Ends the exchange with an error response, or cuts a response that has begun. */
+  fail(reason: FailureReason, detail?: string, headers: readonly string[] = NO_HEADERS): void {
+    if (this.isOver) return;
+    this.#setReason(reason);
+    this.#withdraw();
+    const response = this.#response;
+    if (response.begun) {
+      this.#enter('done');
+      this.deadline = Number.POSITIVE_INFINITY;
+      this.#downstream.destroy();
+      return;
+    }
+    const debug = this.#debugHeaders();
+    const all = debug.length === 0 ? headers : [...headers, ...debug];
+    if (this.#forwarder.draining || losesFraming(reason) || this.#restIsTooLarge()) response.closeAfter();
+    const lingers = this.#lingers();
+    response.fail({ reason, detail, headers: all }, lingers);
+    this.#end(lingers);
+  }
+
+  /** Ends with a response that the downstream has written itself. */
+  answered(): void {
+    this.#end(this.#lingers());
+  }
+
+  #setReason(reason: FailureReason): void {
+    this.#reason = reason;
+    this.#termination = FAILURES[reason].termination;
+    this.#forwarder.edges.metrics.failures(reason).value++;
+  }
+
+  /** Cancels what the upstream still does for this request. */
+  #withdraw(): void {
+    if (this.#phase === 'queued') this.#attempt.endpoint!.pool.withdraw(this);
+    if (this.#phase === 'tunneling') this.#upstream().cells.tunnels.value--;
+    this.#abortAttempt();
+    this.#abandonBody();
+  }
+
+  #abandonBody(): void {
+    if (this.#request.contentLength === 0) return;
+    if (this.#body !== undefined) this.#body.kept = undefined;
+    this.#downstream.abandonBody();
+  }
+
+  #restIsTooLarge(): boolean {
+    if (this.#downstream.requestEnded) return false;
+    const { contentLength } = this.#request;
+    return contentLength === -1 || contentLength - (this.#body?.received ?? 0) > MAX_DISCARDED;
+  }
+
+  /** While the client still sends, closing the connection would reset it, and the client might lose the response. */
+  #lingers(): boolean {
+    return this.#response.closes && !this.#downstream.requestEnded && this.#downstream.canDiscard;
+  }
+
+  /** The last byte for the client is written. */
+  #end(lingers: boolean): void {
+    this.#enter(lingers ? 'lingering' : 'done');
+    this.#abandonBody();
+    const { coarseNow } = this.#forwarder.deadlines;
+    // A client that does not take the rest of its response would keep the connection for ever.
+    const idle = this.#live?.route.idleTimeout ?? this.#snapshot.table.config.timeouts.idle;
+    this.deadline = coarseNow + (lingers ? LINGER_MS : idle);
+    this.#downstream.finish(lingers ? 'lingering' : 'ended');
+  }
+
+  onLingered(): void {
+    if (this.#phase !== 'lingering') return;
+    this.#response.stopLingering();
+    this.#enter('done');
+    this.deadline = this.#forwarder.deadlines.coarseNow + this.#snapshot.table.config.timeouts.idle;
+    this.#downstream.finish('ended');
+  }
+
+  onGarbage(): void {
+    this.#downstream.onGarbage();
+  }
+
   onDeadline(): void {
-    switch (this.phase) {
+    switch (this.#phase) {
       case 'queued':
         this.fail('queue_timeout');
         return;
       case 'sending':
-        this.fail(this.bodyIsPaused ? 'idle_timeout' : 'client_timeout');
+        this.fail(this.#bodyIsPaused ? 'idle_timeout' : 'client_timeout');
         return;
       case 'waiting':
         this.#onResponseTimeout();
         return;
       case 'responding':
-        if (this.answer.headIsHeld) this.flushHead();
-        else this.fail(this.blockedByClient ? 'client_timeout' : 'idle_timeout');
+        if (this.#response.headIsHeld) this.flushHead();
+        else this.fail(this.#blockedByClient ? 'client_timeout' : 'idle_timeout');
+        return;
+      case 'tunneling':
+        this.#endTunnel();
         return;
       case 'lingering':
-        this.answer.stopLingering();
-        this.ended('ended');
+        this.onLingered();
         return;
       case 'done':
-        if (this.answer.finished) return;
-        this.#reason ??= 'client_timeout';
-        this.#termination = FAILURES.client_timeout.termination;
-        this.answer.destroy();
+        if (this.#response.finished) return;
+        if (this.#response.status !== 101) {
+          this.#reason ??= 'client_timeout';
+          this.#termination = FAILURES.client_timeout.termination;
+        }
+        this.#downstream.destroy();
         return;
     }
   }
 
   #onResponseTimeout(): void {
-    this.#noteFailure('response_timeout', false);
+    this.#recordFailure('response_timeout', false);
     const next = this.#planRetry('response_timeout');
     this.#timedOut = true;
     if (next === undefined) this.fail('response_timeout');
-    else this.#switchTo(next, 'response_timeout', FAILURES.response_timeout.status);
+    else this.#retry(next, 'response_timeout', FAILURES.response_timeout.status);
   }
 
-  /** The response is out, or the client is gone. */
-  onClose(): void {
-    const { status, finished } = this.answer;
-    if (!finished && this.#reason === undefined) {
+  onClosed(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const { status, finished, closes } = this.#response;
+    if (!finished && this.#reason === undefined && status !== 101) {
       this.#reason = 'client_aborted';
-      this.#termination = abortedIn(this.phase);
-      this.forwarder.edges.metrics.clientAborts.value++;
+      this.#termination = abortedIn(this.#phase);
+      this.#forwarder.edges.metrics.clientAborts.value++;
     }
     this.#withdraw();
-    const { closes, peer } = this;
+    if (this.#phase !== 'done') this.#enter('done');
+    const peer = this.#peer;
     if (peer.latest === this) {
       peer.latest = undefined;
-      peer.idleSince = this.forwarder.deadlines.coarseNow;
+      peer.idleSince = this.#forwarder.deadlines.coarseNow;
     }
-    this.forwarder.deadlines.remove(this);
-    if (this.#counted) this.forwarder.admission.inFlight--;
+    this.#forwarder.deadlines.remove(this);
+    const { admission } = this.#forwarder;
+    if (this.#counted) admission.inFlight--;
     this.#counted = false;
     this.#record(status);
     peer.next?.(closes);
   }
 
-  /** Cancels whatever the upstream still does for us. */
-  #withdraw(): void {
-    const { phase } = this;
-    this.phase = 'done';
-    this.deadline = Number.POSITIVE_INFINITY;
-    if (phase === 'queued') this.endpoint!.pool.withdraw(this);
-    this.abandonBody();
-    this.abortAttempt();
+  onInternalError(error: unknown): void {
+    const { log, metrics } = this.#forwarder.edges;
+    const phase = this.#phase;
+    metrics.internalErrors.value++;
+    log.error({ err: error, phase, requestId: this.#request.requestId }, 'internal error in a request');
+    try {
+      this.fail('internal_error');
+      return;
+    } catch (second) {
+      log.error({ err: second, phase }, 'internal error while a request was ended');
+    }
+    this.#reason ??= 'internal_error';
+    this.#phase = 'done';
+    this.#downstream.destroy();
   }
 
-  #isQueued(): boolean {
-    return this.phase === 'queued';
-  }
-
-  get closes(): boolean {
-    return this.answer.closes;
-  }
-
-  protected isOver(): boolean {
-    return this.phase === 'done' || this.phase === 'lingering';
-  }
-
-  /** Something moved: the idle timeout begins anew. */
-  protected touch(): void {
-    const { phase } = this;
+  /** Something moved: the idle timeout starts over. */
+  #touch(): void {
+    const phase = this.#phase;
     if (phase !== 'sending' && phase !== 'responding') return;
-    const idle = this.forwarder.deadlines.coarseNow + this.live!.route.idleTimeout;
-    this.deadline = phase === 'responding' ? idle : Math.min(idle, this.bodyDeadline);
+    const idle = this.#forwarder.deadlines.coarseNow + this.#live!.route.idleTimeout;
+    this.deadline = phase === 'responding' ? idle : Math.min(idle, this.#bodyDeadline);
+  }
+
+  // ---- what is said about it ----
+
+  /** Describes the attempt for whoever writes the request head for the upstream. */
+  dispatched(): Dispatched {
+    return {
+      snapshot: this.#snapshot,
+      live: this.#live!,
+      index: this.#attempt.index,
+      request: this.#request,
+      peer: this.#peer,
+      bucket: this.#decision!.bucket,
+      trace: this.#trace,
+    };
+  }
+
+  /** Returns why the request went where it went, for clients that may ask: names and values in turn. */
+  #debugHeaders(): readonly string[] {
+    const { debug } = this.#snapshot.policy;
+    const asked = this.#request.debug;
+    if (asked === undefined || debug === undefined || !debug.allows(asked, this.#peer.trusted))
+      return NO_HEADERS;
+    return debugFields(this.#accessRecord(0, this.#forwarder.edges.now() - this.#startedAt));
+  }
+
+  #upstream(): LiveRoute['upstreams'][number] {
+    return this.#live!.upstreams[this.#attempt.index]!;
   }
 
   #record(status: number): void {
-    const { accessLog, metrics, now } = this.forwarder.edges;
-    const total = now() - this.startedAt;
-    const cells = this.forwarder.cellsOf(this.live, this.index);
-    cells.record(this.request.facts.method, status, total, this.#responseMs);
-    if (status >= 500 && this.#reason === undefined) this.endpoint!.cells.errors.value++;
-    if (this.user !== undefined && this.index !== -1) {
-      const cell = this.live!.exposure?.[this.index];
-      cell?.record(this.decision!.hash, metError(status, this.#reason));
+    const { accessLog, metrics, now } = this.#forwarder.edges;
+    const { index, endpoint, responseMs } = this.#attempt;
+    const live = this.#live;
+    const total = now() - this.#startedAt;
+    const { method } = this.#request.facts;
+    // How long a tunnel was open says nothing about latency.
+    const duration = status === 101 ? responseMs : total;
+    this.#forwarder.cellsOf(live, index).record(method, status, duration, responseMs);
+    if (status >= 500 && this.#reason === undefined && endpoint !== undefined) endpoint.cells.errors.value++;
+    if (this.#user !== undefined && index !== -1) {
+      live!.exposure?.[index]?.record(this.#decision!.hash, metError(status, this.#reason));
     }
-    metrics.bytesIn.value += this.received;
-    metrics.bytesOut.value += this.answer.bytesOut;
-    this.trace?.end(
+    metrics.bytesIn.value += this.#body?.received ?? 0;
+    metrics.bytesOut.value += this.#response.bytesOut;
+    this.#trace?.end(
       {
-        method: this.request.facts.method,
-        route: this.live?.route.name,
-        backend: this.index === -1 ? undefined : this.live?.route.split.names[this.index],
-        endpoint: this.endpoint?.label,
+        method,
+        route: live?.route.name,
+        backend: index === -1 ? undefined : live?.route.split.names[index],
+        endpoint: endpoint?.label,
         status,
-        bucket: this.decision === undefined || this.decision.bucket === -1 ? undefined : this.decision.bucket,
+        bucket:
+          this.#decision === undefined || this.#decision.bucket === -1 ? undefined : this.#decision.bucket,
         retries: this.#retries,
         reason: this.#reason,
       },
@@ -606,47 +840,48 @@ export abstract class Exchange implements Timed, Waiter, UnderWay {
     if (accessLog.wants(status, this.#termination)) accessLog.writeWanted(this.#accessRecord(status, total));
   }
 
-  #accessRecord(status: number, total: number): AccessRecord {
-    const record = startRecord(this.peer);
-    describeRequest(record, this.request, {
-      live: this.live,
-      index: this.index,
-      endpoint: this.endpoint,
-      decision: this.decision,
-      pinned: this.user !== undefined,
+  #accessRecord(status: number, totalMs: number): AccessRecord {
+    return exchangeRecord({
+      peer: this.#peer,
+      request: this.#request,
+      live: this.#live,
+      decision: this.#decision,
+      pinned: this.#user !== undefined,
+      attempt: this.#attempt,
+      status,
+      bytesIn: (this.#body?.received ?? 0) + this.#tunnelIn,
+      bytesOut: this.#response.bytesOut + this.#tunnelOut,
+      startedAt: this.#startedAt,
+      queueMs: this.#queueMs,
+      totalMs,
+      termination: this.#termination,
+      reason: this.#reason,
+      retries: this.#retries,
+      redispatched: this.#redispatched,
+      shieldedFrom: this.#shieldedFrom,
+      denied: this.#denied,
     });
-    const dispatched = this.#dispatchedAt !== -1;
-    record.status = status === 0 ? undefined : status;
-    record.bytesIn = this.received;
-    record.bytesOut = this.answer.bytesOut;
-    // Nobody notes when the first byte of a later request on a connection came.
-    if (this.peer.requests === 1) record.headMs = this.startedAt - this.peer.acceptedAt;
-    record.queueMs = reached(this.#queueMs) ?? (dispatched ? 0 : undefined);
-    record.connectMs = reached(this.#connectMs);
-    record.responseMs = reached(this.#responseMs);
-    record.totalMs = total;
-    record.termination = this.#termination;
-    record.reason = this.#reason;
-    record.retries = this.#retries;
-    record.redispatched = this.#redispatched;
-    record.panic = this.index !== -1 && this.live!.use.panics(this.index);
-    if (this.#shieldedFrom !== -1) record.shieldedFrom = this.live!.route.split.names[this.#shieldedFrom];
-    if (this.#denied) record.retryDenied = 'retry_budget';
-    if (dispatched) record.reused = this.reused;
-    return record;
+  }
+}
+
+function flushHead(exchange: Exchange): void {
+  try {
+    exchange.flushHead();
+  } catch (error) {
+    exchange.onInternalError(error);
   }
 }
 
 /** HAProxy's letters for a client that left, by what was going on. */
 function abortedIn(phase: Phase): Termination {
   switch (phase) {
+    case 'reading':
+      return 'CR';
     case 'queued':
       return 'CQ';
     case 'deciding':
     case 'connecting':
       return 'CC';
-    case 'collecting':
-      return 'CR';
     case 'waiting':
       return 'CH';
     default:

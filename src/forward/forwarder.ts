@@ -6,25 +6,25 @@ import type { Logger } from 'pino';
 import { Admission } from '../admission/admission.ts';
 import type { BackendEndpoints } from '../backends/endpoint.ts';
 import type { OutlierCause } from '../backends/outlier.ts';
-import type { Exposure, ExposureCell } from '../blast-radius/exposure.ts';
+import type { Exposure } from '../blast-radius/exposure.ts';
 import { buildOf, type Config, type RouteConfig } from '../config/schema.ts';
 import type { AccessLog } from '../observe/access-log.ts';
 import type { Cell } from '../observe/ledger.ts';
 import { NO_LABEL, type RowCells, type TrafficMetrics } from '../observe/traffic-metrics.ts';
-import type { PinStore } from '../pinning/store.ts';
 import type { PinStores } from '../pinning/stores.ts';
 import { newRotation, type Rotation } from '../routing/split.ts';
-import { compileTable, type Route, type RoutingTable, type Split } from '../routing/table.ts';
+import { compileTable, type Route, type Split } from '../routing/table.ts';
 import type { Tracing } from '../tracing/tracing.ts';
 import { Deadlines } from './deadlines.ts';
 import type { Endpoint } from './endpoint.ts';
 import { endpointWithRoom } from './endpoint-choice.ts';
-import { compileHeaderRules, type HeaderRules } from './header-rules.ts';
+import { compileHeaderRules } from './header-rules.ts';
 import { compilePolicy, type ForwardPolicy } from './policy.ts';
 import { RetryBudget } from './retry-budget.ts';
 import { type FailedAttempt, planRetry, type RetryPlan } from './retry-plan.ts';
-import { type Revision, SplitUse } from './split-use.ts';
-import { type Upstream, Upstreams } from './upstreams.ts';
+import type { LiveRoute, Snapshot, SpillCells } from './snapshot.ts';
+import { SplitUse } from './split-use.ts';
+import { type Revision, type Upstream, Upstreams } from './upstreams.ts';
 
 export interface ForwarderEdges {
   readonly log: Logger;
@@ -43,51 +43,6 @@ export interface ForwarderEdges {
   readonly onEndpointFailure: (backend: string, address: string, port: number) => void;
   /** As many requests in a row as the configuration says have failed on an endpoint. */
   readonly onOutlier: (backend: string, address: string, port: number, cause: OutlierCause) => void;
-}
-
-/** What one request sees from its head to its end, however many reloads happen meanwhile. */
-export interface Snapshot {
-  readonly table: RoutingTable;
-  readonly policy: ForwardPolicy;
-  /** By backend id. */
-  readonly upstreams: readonly Upstream[];
-  /** By route index. */
-  readonly routes: readonly LiveRoute[];
-}
-
-/** A row of the table with what it needs to be used. */
-export interface LiveRoute {
-  readonly route: Route;
-  readonly upstreams: readonly Upstream[];
-  readonly rotation: Rotation;
-  /** By index in the split. */
-  readonly cells: readonly RowCells[];
-  readonly noBackendCells: RowCells;
-  /** Requests that a backend could not take, by where they would have gone and where they went. */
-  readonly spillCells: SpillCells;
-  readonly pinStore: PinStore | undefined;
-  readonly pinCells: PinCells | undefined;
-  /** By index in the split; only where users are known. */
-  readonly exposure: readonly (ExposureCell | undefined)[] | undefined;
-  /** Undefined, as they nearly always are: the fields are passed on as they are. */
-  readonly requestRules: HeaderRules | undefined;
-  readonly responseRules: HeaderRules | undefined;
-  /** By index of a group's class: the row as requests see it to whose group something is promised. */
-  readonly guarded: readonly (LiveRoute | undefined)[] | undefined;
-  readonly use: SplitUse;
-  /** By index in the split: whether the backend has an endpoint that may take requests. */
-  readonly usable: (index: number) => boolean;
-}
-
-/** Index in the split of the backend that could not take the request, then of the one that did. */
-export type SpillCells = (from: number, to: number) => Cell;
-
-/** Lookups by result: no user, one that a cookie was just issued for, the store knew, the hash decided. */
-export interface PinCells {
-  readonly anonymous: Cell;
-  readonly issued: Cell;
-  readonly remembered: Cell;
-  readonly hash: Cell;
 }
 
 export class Forwarder {

@@ -5,10 +5,7 @@
 
 import { parseValue, type ValuePart } from '../config/schema/header-rules.ts';
 import type { RouteConfig } from '../config/schema.ts';
-import type { RequestDescription } from './access-record.ts';
-import type { LiveRoute, Snapshot } from './forwarder.ts';
 import { cookieValue, fieldValue, withoutPort } from './message-fields.ts';
-import type { Peer } from './peer.ts';
 
 /** What values may speak of. The same for a request and its response. */
 export interface RuleContext {
@@ -44,28 +41,6 @@ interface RuledField {
 }
 
 type RulesConfig = NonNullable<RouteConfig['request']>;
-
-/** @param index in the split, of the backend that serves */
-export function ruleContext(
-  snapshot: Snapshot,
-  { route }: LiveRoute,
-  index: number,
-  head: RequestDescription,
-  peer: Peer,
-): RuleContext {
-  return {
-    clientAddress: snapshot.policy.needsClient ? head.facts.client : peer.address,
-    clientPort: peer.port,
-    requestId: head.requestId,
-    method: head.facts.method,
-    host: head.host,
-    path: head.facts.path,
-    route: route.name,
-    backend: route.split.names[index] ?? '',
-    service: snapshot.table.service,
-    rawHeaders: head.facts.rawHeaders,
-  };
-}
 
 /** Undefined when there is nothing to do. */
 export function compileHeaderRules(rules: RulesConfig | undefined): HeaderRules | undefined {

@@ -5,7 +5,7 @@ import { groupClassOf } from '../routing/invariants.ts';
 import type { RequestFacts } from '../routing/match.ts';
 import { routeOf } from '../routing/route-request.ts';
 import { newRotation } from '../routing/split.ts';
-import type { LiveRoute, Snapshot } from './forwarder.ts';
+import type { LiveRoute, Snapshot } from './snapshot.ts';
 
 /**
  * Where nothing is promised this costs one look into a map more than the match.

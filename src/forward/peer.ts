@@ -21,13 +21,13 @@ export interface Peer {
   /** Since when no request is under way, clock milliseconds; Infinity while one is, and before the first. */
   idleSince: number;
   /** The latest request, until its response has ended. */
-  latest: UnderWay | undefined;
+  latest: RequestInProgress | undefined;
   /** To be called when it has, where something waits for that. */
   next: ((closes: boolean) => void) | undefined;
 }
 
 /** A request that its connection may have news for. */
-export interface UnderWay {
+export interface RequestInProgress {
   /** The connection ends with its response: what comes behind it is not served. */
   readonly closes: boolean;
   /** The bytes after its head, or after its end, are no HTTP. */

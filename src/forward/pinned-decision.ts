@@ -3,9 +3,9 @@ import { identifyUser } from '../pinning/identity.ts';
 import { givenBucket } from '../propagation/propagate.ts';
 import { type Decision, decide } from '../routing/decide.ts';
 import type { Pin } from '../routing/table.ts';
-import type { LiveRoute } from './forwarder.ts';
 import type { Peer } from './peer.ts';
 import type { ForwardPolicy } from './policy.ts';
+import type { LiveRoute } from './snapshot.ts';
 
 export interface RequestUser {
   /** Undefined when the request names none. */

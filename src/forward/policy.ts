@@ -1,10 +1,14 @@
 /** What the configuration says about every request, compiled once per reload. */
+
+import { METHODS as KNOWN } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config/schema.ts';
 import { DebugGate } from '../debug-header/debug-fields.ts';
 import { compilePropagation, type Propagation } from '../propagation/propagate.ts';
 import { FieldClassifier } from './fields.ts';
 import { TrustList } from './peer.ts';
+
+const METHODS = new Set(KNOWN.filter((name) => name !== 'TRACE' && name !== 'CONNECT'));
 
 export interface ForwardPolicy {
   readonly trust: TrustList;
@@ -29,6 +33,10 @@ export interface ForwardPolicy {
   readonly isTrusted: (address: string) => boolean;
   /** Lower case. */
   readonly upgrades: ReadonlySet<string>;
+  /** Methods that are forwarded. */
+  readonly methods: ReadonlySet<string>;
+  /** The same for `Allow`. */
+  readonly allowedMethods: string;
   readonly maxRequestBody: number;
   readonly retryAttempts: number;
   readonly retryBuffer: number;
@@ -69,6 +77,8 @@ export function compilePolicy(
     needsHost: needs.host,
     needsClient: needs.client,
     upgrades: new Set(forwarding.upgrades.map((protocol) => protocol.toLowerCase())),
+    methods: METHODS,
+    allowedMethods: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS',
     maxRequestBody: limits.requestBody ?? Number.POSITIVE_INFINITY,
     retryAttempts: retries.attempts,
     retryBuffer: retries.bufferSize,

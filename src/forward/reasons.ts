@@ -54,6 +54,11 @@ export const FAILURES = {
     termination: 'sC',
     message: 'The upstream did not accept a connection in time.',
   },
+  tls_failed: {
+    status: 503,
+    termination: 'SC',
+    message: 'The TLS handshake with the upstream failed.',
+  },
   queue_full: {
     status: 503,
     termination: 'SQ',
@@ -99,8 +104,23 @@ export const FAILURES = {
     message: 'The limit of connections of one client is reached.',
   },
   overloaded: { status: 503, termination: 'RR', message: 'Too much is under way here; try again.' },
+  shutdown: { status: 503, termination: 'KD', message: 'Pointsman is shutting down.' },
   internal_error: { status: 500, termination: 'PR', message: 'Pointsman failed on this request.' },
 } as const satisfies Record<string, Failure>;
+
+/** True if the connection cannot be used after this error response: where the next request begins is not known. */
+export function losesFraming(reason: FailureReason): boolean {
+  switch (FAILURES[reason].status) {
+    case 400:
+    case 408:
+    case 413:
+    case 417:
+    case 501:
+      return true;
+    default:
+      return false;
+  }
+}
 
 /** Whether the user of a request met an error: 5xx, or an answer that the upstream never gave or broke off. */
 export function metError(status: number, reason: FailureReason | undefined): boolean {

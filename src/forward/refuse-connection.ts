@@ -4,9 +4,9 @@ import { startRecord } from './access-record.ts';
 import { endAndLinger } from './end-connection.ts';
 import type { Forwarder } from './forwarder.ts';
 import { peerOf } from './peer.ts';
-import { rawAnswer } from './raw-answer.ts';
 import { FAILURES, type FailureReason } from './reasons.ts';
 import { newRequestId } from './request-id.ts';
+import { errorText } from './socket-response.ts';
 
 export function refuseConnection(
   forwarder: Forwarder,
@@ -17,19 +17,20 @@ export function refuseConnection(
   const { accessLog, log, metrics, now } = forwarder.edges;
   const { policy } = forwarder.snapshot;
   const requestId = newRequestId();
-  const { status, termination } = FAILURES[reason];
-  const answer = rawAnswer(reason, undefined, requestId, policy.requestIdField, detail);
+  const { termination } = FAILURES[reason];
+  const { text, status, bodySize } = errorText(reason, undefined, requestId, policy, detail, [], true, false);
   metrics.failures(reason).value++;
   forwarder.unroutedCells.record('', status, 0, -1);
   const peer = peerOf(socket, policy.trust);
   log.debug({ client: peer.label, reason, detail }, 'request refused');
   const record = startRecord(peer);
   record.status = status;
-  record.bytesOut = answer.length;
+  record.bytesOut = bodySize;
   if (peer.requests === 0) record.totalMs = now() - peer.acceptedAt;
   record.termination = termination;
   record.reason = reason;
   record.requestId = requestId;
   accessLog.write(record);
-  endAndLinger(socket, answer);
+  metrics.bytesOut.value += bodySize;
+  endAndLinger(socket, Buffer.from(text, 'latin1'));
 }

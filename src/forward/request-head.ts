@@ -5,12 +5,12 @@
 import type { IncomingMessage } from 'node:http';
 import { trimBlanks } from '../routing/field-values.ts';
 import { readGroup } from '../routing/group.ts';
-import type { RequestDescription } from './access-record.ts';
 import { isHostValid } from './host-field.ts';
 import { clientAddress, withoutPort } from './message-fields.ts';
 import type { Peer } from './peer.ts';
 import type { ForwardPolicy } from './policy.ts';
 import type { FailureReason } from './reasons.ts';
+import type { RequestDescription } from './request-description.ts';
 import { newRequestId } from './request-id.ts';
 
 export interface RequestHead extends RequestDescription {

@@ -1,74 +1,153 @@
-/** Writes the head of an upstream's response for the client. */
+/**
+ * The head of a response between an upstream transport and a downstream: in the form in which it was read, as text or
+ * as a list, since most heads leave in the form in which they came.
+ */
+import { fieldLines, fieldList } from './fast/field-lines.ts';
 import { applyHeaderRules, type HeaderRules, type RuleContext } from './header-rules.ts';
-import type { ForwardPolicy } from './policy.ts';
+
+/** How the end of the content is known (RFC 9112 §6.3); `close`: by the end of the connection. */
+export type Framing = 'none' | 'length' | 'chunked' | 'close';
 
 export interface ResponseHead {
-  /** Flat list; Content-Length, where there is one, comes last. */
-  readonly headers: string[];
-  /** As sent by the upstream; undefined when there is none. */
-  readonly contentLength: number | undefined;
+  readonly status: number;
+  readonly framing: Framing;
+  /** Bytes of content; -1 unless `framing` is `length`. */
+  readonly contentLength: number;
+  readonly hasDate: boolean;
+  /** Value of `Trailer`, which is not among the headers. */
+  readonly trailer: string | undefined;
+  /** Bytes as received. */
+  readonly size: number;
+  /** The reason phrase. */
+  readonly statusText: string;
+  /** Puts a header in front of the others. */
+  prepend(name: string, value: string): void;
+  append(name: string, value: string): void;
+  /** Applies the response rules of a route. */
+  applyRules(rules: HeaderRules, context: RuleContext): void;
+  /** Returns the status line and the header lines, Latin-1, without the empty line. `Content-Length` and
+   * `Transfer-Encoding: chunked` are among them, as `framing` says. */
+  lines(): string;
+  /** Returns names and values in turn; `Content-Length` comes last. The head must not be used after that. */
+  fields(): string[];
 }
 
-/**
- * @param rawHeaders names and values as undici read them off the wire: order, case and bytes are kept
- * @param parsed     the same by lower-case name, as undici has decoded them already
- * @param trailers   whether trailers can be passed on, and with them the field that announces them
- * @param rules      those of the row for responses, with what their values speak of
- */
-export function buildResponseHead(
-  rawHeaders: readonly Buffer[],
-  parsed: Readonly<Record<string, string | string[] | undefined>>,
-  status: number,
-  policy: ForwardPolicy,
-  requestId: string,
-  trailers: boolean,
-  rules?: HeaderRules,
-  context?: RuleContext,
-): ResponseHead {
-  const fields = policy.responseFields;
-  const connection = parsed['connection'];
-  const nominated = fields.nominated(Array.isArray(connection) ? connection.join(',') : connection);
-  let headers: string[] = [];
-  let contentLength: string | undefined;
-  let announced: string | undefined;
-  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
-    const name = fields.nameOf(rawHeaders[i]!);
-    const decoded = parsed[name.lower];
-    // Several fields of one name stand in one list there; each keeps its own place here.
-    const value = typeof decoded === 'string' ? decoded : rawHeaders[i + 1]!.toString('latin1');
-    switch (name.role) {
-      case 'pass':
-      case 'xForwardedOther':
-      case 'date':
-        if (nominated === undefined || !nominated.has(name.lower)) headers.push(name.text, value);
-        break;
-      case 'contentLength':
-        contentLength = value;
-        break;
-      case 'trailer':
-        announced = value;
-        break;
-    }
+/** A head that was read as text, its framing included. */
+export class TextHead implements ResponseHead {
+  readonly status: number;
+  readonly framing: Framing;
+  readonly contentLength: number;
+  readonly hasDate: boolean;
+  readonly trailer: string | undefined;
+  readonly size: number;
+  #text: string;
+
+  /** @param text the status line and the header lines for the client */
+  constructor(
+    text: string,
+    status: number,
+    framing: Framing,
+    contentLength: number,
+    hasDate: boolean,
+    trailer: string | undefined,
+    size: number,
+  ) {
+    this.#text = text;
+    this.status = status;
+    this.framing = framing;
+    this.contentLength = contentLength;
+    this.hasDate = hasDate;
+    this.trailer = trailer;
+    this.size = size;
   }
-  if (rules !== undefined) headers = applyHeaderRules(rules, headers, context!);
-  headers.push(policy.requestIdField, requestId);
-  if (status === 204) contentLength = undefined;
-  // Before Content-Length, Node takes the bytes of Content-Disposition for UTF-8 and garbles or refuses them.
-  if (contentLength !== undefined) headers.push('Content-Length', contentLength);
-  else if (announced !== undefined && trailers) headers.push('Trailer', announced);
-  return { headers, contentLength: contentLength === undefined ? undefined : Number(contentLength) };
+
+  get statusText(): string {
+    return this.#text.slice(13, this.#text.indexOf('\r\n'));
+  }
+
+  prepend(name: string, value: string): void {
+    const headers = this.#text.indexOf('\r\n') + 2;
+    this.#text = `${this.#text.slice(0, headers)}${name}: ${value}\r\n${this.#text.slice(headers)}`;
+  }
+
+  append(name: string, value: string): void {
+    this.#text += `${name}: ${value}\r\n`;
+  }
+
+  applyRules(rules: HeaderRules, context: RuleContext): void {
+    const line = this.#text.slice(0, this.#text.indexOf('\r\n') + 2);
+    this.#text = line + fieldLines(applyHeaderRules(rules, fieldList(this.#text), context));
+  }
+
+  lines(): string {
+    return this.#text;
+  }
+
+  fields(): string[] {
+    return fieldList(this.#text);
+  }
 }
 
-/**
- * Whether what undici read of the body is its content: any other coding is left in it, and nobody would know, since the
- * field ends with this hop. Blanks alone: with a tab behind the word llhttp does not see it.
- */
-export function isCodingUnderstood(transferEncoding: string | string[] | undefined): boolean {
-  if (transferEncoding === undefined || transferEncoding === 'chunked') return true;
-  return typeof transferEncoding === 'string' && /^chunked *$/i.test(transferEncoding);
+/** A head that was read as a list, its framing left out. */
+export class ListHead implements ResponseHead {
+  readonly status: number;
+  readonly statusText: string;
+  readonly framing: Framing;
+  readonly contentLength: number;
+  readonly hasDate: boolean;
+  readonly trailer: string | undefined;
+  readonly size: number;
+  #headers: string[];
+  readonly #lengthText: string | undefined;
+
+  /** @param lengthText value of `Content-Length` as the upstream sent it, also with responses that have no content */
+  constructor(
+    headers: string[],
+    status: number,
+    statusText: string,
+    framing: Framing,
+    lengthText: string | undefined,
+    hasDate: boolean,
+    trailer: string | undefined,
+    size: number,
+  ) {
+    this.#headers = headers;
+    this.status = status;
+    this.statusText = statusText;
+    this.framing = framing;
+    this.#lengthText = lengthText;
+    this.contentLength = framing === 'length' ? Number(lengthText) : -1;
+    this.hasDate = hasDate;
+    this.trailer = trailer;
+    this.size = size;
+  }
+
+  prepend(name: string, value: string): void {
+    this.#headers.unshift(name, value);
+  }
+
+  append(name: string, value: string): void {
+    this.#headers.push(name, value);
+  }
+
+  applyRules(rules: HeaderRules, context: RuleContext): void {
+    this.#headers = applyHeaderRules(rules, this.#headers, context);
+  }
+
+  lines(): string {
+    let text = `HTTP/1.1 ${this.status} ${this.statusText}\r\n${fieldLines(this.fields())}`;
+    if (this.framing === 'chunked') text += 'Transfer-Encoding: chunked\r\n';
+    return text;
+  }
+
+  fields(): string[] {
+    // Behind Content-Length, Node would take the bytes of Content-Disposition for UTF-8.
+    if (this.#lengthText !== undefined) this.#headers.push('Content-Length', this.#lengthText);
+    return this.#headers;
+  }
 }
 
-/** Fields that must not come as trailers (RFC 9110, 6.5.1): framing, routing, authentication. */
+/** Headers that must not come as trailers (RFC 9110 §6.5.1): framing, routing, authentication. */
 const NO_TRAILERS = new Set([
   'content-length',
   'transfer-encoding',
@@ -82,21 +161,7 @@ const NO_TRAILERS = new Set([
   'content-range',
 ]);
 
+/** True if a trailer of this name may be forwarded. */
 export function isPassableTrailer(name: string): boolean {
   return !NO_TRAILERS.has(name.toLowerCase());
-}
-
-/** llhttp takes Connection among the trailers for one of the head, and what comes next on the connection for garbage. */
-export function endsConnection(trailers: readonly Buffer[]): boolean {
-  return trailers.some((name, i) => i % 2 === 0 && /^(?:proxy-)?connection$/i.test(name.toString('latin1')));
-}
-
-/** Trailers that may be passed on, in order. */
-export function passableTrailers(raw: readonly Buffer[]): [string, string][] {
-  const trailers: [string, string][] = [];
-  for (let i = 0; i + 1 < raw.length; i += 2) {
-    const name = raw[i]!.toString('latin1');
-    if (isPassableTrailer(name)) trailers.push([name, raw[i + 1]!.toString('latin1')]);
-  }
-  return trailers;
 }

@@ -6,10 +6,26 @@ import type { Balancer } from '../backends/balance.ts';
 import { drawAtRandom } from '../routing/split.ts';
 import type { Endpoint } from './endpoint.ts';
 import { endpointWithRoom } from './endpoint-choice.ts';
-import type { LiveRoute } from './forwarder.ts';
 import type { FailureReason } from './reasons.ts';
-import { isIdempotent } from './retry.ts';
 import type { RetryBudget } from './retry-budget.ts';
+import type { LiveRoute } from './snapshot.ts';
+
+/** RFC 9110, 9.2.2; QUERY is safe by its definition. */
+const IDEMPOTENT = new Set([
+  'GET',
+  'HEAD',
+  'OPTIONS',
+  'PUT',
+  'DELETE',
+  'TRACE',
+  'QUERY',
+  'PROPFIND',
+  'SEARCH',
+]);
+
+export function isIdempotent(method: string): boolean {
+  return IDEMPOTENT.has(method);
+}
 
 /** Answers of a canary that its users need not see. */
 export type GatewayAnswer = 'answered_502' | 'answered_503' | 'answered_504';
@@ -145,7 +161,7 @@ function nextBackend({ live, index, failure, staysPut, tried }: FailedAttempt, r
 }
 
 function isUnsent(failure: AttemptFailure): boolean {
-  return failure === 'connect_failed' || failure === 'connect_timeout';
+  return failure === 'connect_failed' || failure === 'connect_timeout' || failure === 'tls_failed';
 }
 
 function isGatewayAnswer(failure: AttemptFailure): boolean {

@@ -4,12 +4,7 @@ import { type BackendUse, usesOf } from '../backends/availability.ts';
 import type { Balancer } from '../backends/balance.ts';
 import type { Split } from '../routing/table.ts';
 import type { Endpoint } from './endpoint.ts';
-import type { Upstream } from './upstreams.ts';
-
-/** Goes up with every change of an endpoint or of the settings that judge them. */
-export interface Revision {
-  value: number;
-}
+import type { Revision, Upstream } from './upstreams.ts';
 
 export type UpstreamFate = readonly Upstream[] | 'lost' | undefined;
 

@@ -1,52 +1,74 @@
-/** What the fields of a request become on the way to the upstream: by the row's rules, propagation and tracing. */
+/** The request head for the upstream: what the downstream read, and what the route, propagation and tracing change. */
 import { propagatedFields } from '../propagation/propagate.ts';
 import type { TracedRequest } from '../tracing/tracing.ts';
-import type { RequestDescription } from './access-record.ts';
-import type { LiveRoute, Snapshot } from './forwarder.ts';
-import { applyHeaderRules, ruleContext } from './header-rules.ts';
+import { fieldLines, fieldList } from './fast/field-lines.ts';
+import { applyHeaderRules } from './header-rules.ts';
 import type { Peer } from './peer.ts';
+import type { ClientRequest } from './request-description.ts';
+import { ruleContext } from './rule-context.ts';
+import type { LiveRoute, Snapshot } from './snapshot.ts';
 
-/** A request that is on its way. */
+/** A request on its way to an upstream. */
 export interface Dispatched {
   readonly snapshot: Snapshot;
   readonly live: LiveRoute;
-  /** In the split, of the backend that serves. */
+  /** Index in the split of the backend that serves. */
   readonly index: number;
-  readonly request: RequestDescription;
+  readonly request: ClientRequest;
   readonly peer: Peer;
-  /** 0–9999; -1: it has none. */
+  /** 0–9999; -1: none. */
   readonly bucket: number;
   readonly trace: TracedRequest | undefined;
 }
 
-/** What services behind are told of the decision: names and values in turn. */
-export function decisionFields({ snapshot, live, request, bucket }: Dispatched): readonly string[] {
+/** Returns the request line and the header lines for the upstream, Latin-1, without the empty line at the end. */
+export function upstreamText(dispatched: Dispatched): string {
+  const { upstreamHead, facts } = dispatched.request;
+  if (upstreamHead === undefined) {
+    return `${facts.method} ${facts.path} HTTP/1.1\r\n${fieldLines(upstreamList(dispatched))}`;
+  }
+  let head = upstreamHead;
+  if (dispatched.snapshot.policy.propagation !== undefined) head += fieldLines(decisionHeaders(dispatched));
+  if (!changes(dispatched)) return head;
+  const line = head.slice(0, head.indexOf('\r\n') + 2);
+  return line + fieldLines(changed(hostFirst(fieldList(head)), dispatched));
+}
+
+/** Returns the headers for the upstream, names and values in turn; Host comes first. */
+export function upstreamList(dispatched: Dispatched): string[] {
+  const { upstreamHeaders, upstreamHead } = dispatched.request;
+  const headers = upstreamHeaders ?? hostFirst(fieldList(upstreamHead!));
+  const decision = decisionHeaders(dispatched);
+  const all = decision.length === 0 ? headers : [...headers, ...decision];
+  return changes(dispatched) ? changed(all, dispatched) : all;
+}
+
+/** Returns what upstreams are told about the decision: names and values in turn. */
+function decisionHeaders({ snapshot, live, request, bucket }: Dispatched): readonly string[] {
   const { propagation } = snapshot.policy;
   return propagation === undefined
     ? NO_FIELDS
     : propagatedFields(propagation, request.baggage, live.route.name, bucket);
 }
 
-/** Whether fields are to be changed besides; they nearly never are, and then no list of them is made. */
-export function changesFields({ requestRules }: LiveRoute, trace: TracedRequest | undefined): boolean {
-  return requestRules !== undefined || trace !== undefined;
+/** True if rules or tracing change headers; they rarely do, and then no list of headers is made. */
+function changes({ live, trace }: Dispatched): boolean {
+  return live.requestRules !== undefined || trace !== undefined;
 }
 
-/** By the row's rules and tracing. @param headers names and values in turn, Host in front */
-export function changedFields(headers: string[], dispatched: Dispatched): string[] {
+function changed(headers: string[], dispatched: Dispatched): string[] {
   const { snapshot, live, index, request, peer, trace } = dispatched;
-  let fields = headers;
+  let list = headers;
   if (live.requestRules !== undefined) {
-    fields = applyHeaderRules(live.requestRules, fields, ruleContext(snapshot, live, index, request, peer));
+    list = applyHeaderRules(live.requestRules, list, ruleContext(snapshot, live, index, request, peer));
   }
-  if (trace !== undefined) fields = traced(fields, trace);
-  return fields;
+  return trace === undefined ? list : traced(list, trace);
 }
 
-/** All of it. @param headers names and values in turn, Host in front; @returns the same list where nothing changes */
-export function upstreamFields(headers: string[], dispatched: Dispatched): string[] {
-  const told = decisionFields(dispatched);
-  return changedFields(told.length === 0 ? headers : [...headers, ...told], dispatched);
+/** Header rules expect Host in front. */
+function hostFirst(headers: string[]): string[] {
+  const at = headers.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === 'host');
+  return at <= 0 ? headers : [...headers.splice(at, 2), ...headers];
 }
 
 const NO_FIELDS: readonly string[] = [];

@@ -9,7 +9,11 @@ import type { BackendCells, TrafficMetrics } from '../observe/traffic-metrics.ts
 import type { Backend, RoutingTable } from '../routing/table.ts';
 import { Endpoint } from './endpoint.ts';
 import { EndpointPool, type PoolOptions } from './endpoint-pool.ts';
-import type { Revision } from './split-use.ts';
+
+/** Goes up with every change of an endpoint or of the settings that judge them. */
+export interface Revision {
+  value: number;
+}
 
 export interface UpstreamEdges {
   readonly metrics: TrafficMetrics;

@@ -155,6 +155,8 @@ export class TrafficMetrics {
   readonly bytesIn: Cell;
   /** Bytes of response bodies. */
   readonly bytesOut: Cell;
+  /** Errors of Pointsman itself that ended a request, violated invariants among them. */
+  readonly internalErrors: Cell;
   /** Bytes that requests under way keep in memory. */
   readonly bufferedBytes: Cell;
   readonly unknownGroups: UnknownGroups;
@@ -175,6 +177,7 @@ export class TrafficMetrics {
     this.clientAborts = clientAborts.cell();
     this.bytesIn = bytes.cell('in');
     this.bytesOut = bytes.cell('out');
+    this.internalErrors = this.#families.internalErrors.cell();
     this.bufferedBytes = this.#families.bufferedBytes.cell();
   }
 
@@ -386,6 +389,11 @@ function declareFamilies(ledger: Ledger) {
       'pointsman_pin_store_state',
       'Workers by the state of their circuit before Redis: closed (Redis is asked), open, half-open (it is tried).',
       ['state'],
+    ),
+    internalErrors: ledger.counter(
+      'pointsman_internal_errors_total',
+      'Errors of Pointsman itself that ended a request, violated invariants among them.',
+      [],
     ),
     bytes: ledger.counter('pointsman_bytes_total', 'Bytes of bodies: in from clients, out to clients.', [
       'direction',

@@ -6,7 +6,7 @@ import type { WorkerFacts } from '../admin/status.ts';
 import type { BackendEndpoints } from '../backends/endpoint.ts';
 import type { OutlierCause } from '../backends/outlier.ts';
 import type { Config, ListenAddress } from '../config/schema.ts';
-import type { TrafficAddress } from '../forward/traffic-address.ts';
+import type { TrafficAddress } from '../forward/listener.ts';
 import type { EventLoopReading } from '../observe/event-loop.ts';
 import type { Logger } from '../observe/log.ts';
 import { type FailedRequest, latestFailures } from '../observe/recent-failures.ts';

@@ -6,8 +6,8 @@ import { Exposure, type ExposureChange } from '../blast-radius/exposure.ts';
 import type { Config } from '../config/schema.ts';
 import { FastLane } from '../forward/fast/fast-lane.ts';
 import { Forwarder, type ForwarderEdges } from '../forward/forwarder.ts';
-import { FullLane } from '../forward/full-lane.ts';
-import type { TrafficAddress } from '../forward/traffic-address.ts';
+import { FullLane } from '../forward/full/full-lane.ts';
+import { Listener, type TrafficAddress } from '../forward/listener.ts';
 import { AccessLog } from '../observe/access-log.ts';
 import { EventLoopMetrics, EventLoopMonitor, type EventLoopReading } from '../observe/event-loop.ts';
 import { type Cell, Ledger } from '../observe/ledger.ts';
@@ -46,7 +46,7 @@ export class Forwarding {
   readonly #pinStores: PinStores;
   readonly #exposure = new Exposure(Date.now());
   readonly #forwarder: Forwarder;
-  readonly #lane: FullLane | FastLane;
+  readonly #listener: Listener;
   readonly #log: Log;
   readonly #logLinesDropped: Cell | undefined;
   readonly #metrics: TrafficMetrics;
@@ -82,28 +82,29 @@ export class Forwarding {
     });
     this.#forwarder.applyEndpoints(options.endpoints);
     const fullLane = new FullLane(this.#forwarder);
-    this.#lane = config.forwarding.fastLane ? new FastLane(this.#forwarder, fullLane) : fullLane;
+    const lane = config.forwarding.fastLane ? new FastLane(this.#forwarder, fullLane) : fullLane;
+    this.#listener = new Listener(this.#forwarder, lane, fullLane);
   }
 
   get connections(): number {
-    return this.#lane.connections;
+    return this.#listener.connections;
   }
 
   get tunnels(): number {
-    return this.#lane.tunnels;
+    return this.#listener.tunnels;
   }
 
   /** Rejects with the error of `server.listen`. */
   async listen(address: TrafficAddress): Promise<{ host: string; port: number }> {
     await Promise.all([this.#pinStores.settled(REDIS_SETTLE_MS), this.#openTracing()]);
-    return await this.#lane.listen(address);
+    return await this.#listener.listen(address);
   }
 
   /** In one turn: no request sees a table whose new backends have no endpoints yet. */
   applyConfig(config: Config, endpoints: readonly BackendEndpoints[]): void {
     this.#forwarder.applyConfig(config);
     this.#forwarder.applyEndpoints(endpoints);
-    this.#lane.reconfigure(config);
+    this.#listener.reconfigure(config);
     this.#log.setLevel(config.log.level);
   }
 
@@ -148,12 +149,17 @@ export class Forwarding {
 
   /** Resolves when the last connection has ended. */
   drain(): Promise<void> {
-    return this.#lane.drain();
+    return this.#listener.drain();
+  }
+
+  /** Ends what is left, each request with its record. Resolves when all connections are closed. */
+  cut(): Promise<void> {
+    return this.#listener.cut();
   }
 
   destroy(): void {
     void this.#forwarder.tracing?.close().catch(() => {});
-    this.#lane.destroy();
+    this.#listener.destroy();
     this.#forwarder.close();
     this.#pinStores.close();
     this.#eventLoop.close();

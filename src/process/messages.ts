@@ -3,7 +3,7 @@ import type { BackendEndpoints } from '../backends/endpoint.ts';
 import type { OutlierCause } from '../backends/outlier.ts';
 import type { ExposureChange } from '../blast-radius/exposure.ts';
 import type { Config } from '../config/schema.ts';
-import type { TrafficAddress } from '../forward/traffic-address.ts';
+import type { TrafficAddress } from '../forward/listener.ts';
 import type { EventLoopReading } from '../observe/event-loop.ts';
 import type { FailedRequest } from '../observe/recent-failures.ts';
 import type { LedgerTotals } from '../observe/totals.ts';

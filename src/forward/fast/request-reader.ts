@@ -20,12 +20,12 @@
  */
 
 import type { RequestFacts } from '../../routing/match.ts';
-import type { RequestDescription } from '../access-record.ts';
 import { hashStep } from '../fields.ts';
 import { MAX_PORT } from '../host-field.ts';
 import { clientAddress, withoutPort } from '../message-fields.ts';
 import type { Peer } from '../peer.ts';
 import type { ForwardPolicy } from '../policy.ts';
+import type { RequestDescription } from '../request-description.ts';
 import { forwardedElement, isRequestId } from '../request-head.ts';
 import { newRequestId } from '../request-id.ts';
 import { latin1 } from './latin1.ts';

@@ -9,9 +9,10 @@
  * which costs more than reading it.
  */
 import type { Socket } from 'node:net';
-import { readyEvent } from '../../backends/connect.ts';
+import { connectUpstream, readOnAfterFailedWrite } from '../connect-upstream.ts';
 import type { Deadlines, Timed } from '../deadlines.ts';
-import { ConnectTimeoutError, type EndpointPool, type PooledSocket } from '../endpoint-pool.ts';
+import type { EndpointPool, PooledConnection } from '../endpoint-pool.ts';
+import { invariant } from '../invariant.ts';
 import { HEADROOM, type LargeBuffers, readable, smallBuffer } from './read-buffers.ts';
 
 /** Whose request is on the connection. */
@@ -28,6 +29,8 @@ export interface SocketUser {
   onUpstreamFlushed(): void;
   /** @param error undefined when the other side just ended it */
   onUpstreamClosed(error: Error | undefined): void;
+  /** One of the above has thrown. */
+  onUserError(error: unknown): void;
 }
 
 /** Closed this much before the upstream says it closes idle connections, as undici does: both at once would race. */
@@ -39,10 +42,8 @@ const SLOW_MS = 50;
 /** How long an endpoint that was slow, or broke off, gets one request at a time. */
 const PIPELINING_PAUSE_MS = 5_000;
 
-/** A connection's age limit is spread by this share, so that those opened together do not close together. */
-const AGE_SPREAD = 0.2;
-
-export class UpstreamSocket implements PooledSocket, Timed {
+export class UpstreamSocket implements PooledConnection, Timed {
+  readonly kind = 'socket';
   readonly #pool: EndpointPool;
   readonly #socket: Socket;
   readonly #deadlines: Deadlines;
@@ -55,7 +56,6 @@ export class UpstreamSocket implements PooledSocket, Timed {
   #paused = false;
   /** A response is to come that nobody will read. */
   #isTainted = false;
-  #open = false;
   #gone = false;
   #expiresAt = Number.POSITIVE_INFINITY;
   #onFlushed: (() => void) | undefined = undefined;
@@ -77,44 +77,48 @@ export class UpstreamSocket implements PooledSocket, Timed {
     this.#buffer = smallBuffer();
     this.#nextView = readable(this.#buffer);
     this.#user = user;
-    const { options } = pool;
-    const { scheme, address, port, connectTimeout, maxAge } = options;
-    const socket = pool.connect(
-      scheme === 'http'
+    const isPlain = pool.options.scheme === 'http';
+    const socket = connectUpstream(
+      pool,
+      isPlain
         ? {
             buffer: () => this.#takeNextView(),
             callback: (length, view) => this.#onRead(length, view.length),
           }
         : undefined,
+      () => this.#onOpen(),
+      (error) => this.#end(error),
     );
     this.#socket = socket;
-    if (scheme === 'https') {
+    if (!isPlain) {
       socket.on('data', (bytes: Buffer) => {
         if (!this.#onBytes(bytes, 0, 0, bytes.length)) socket.pause();
       });
     }
-    const timer = setTimeout(() => {
-      socket.destroy(
-        new ConnectTimeoutError(`no connection to ${address}:${port} within ${connectTimeout}ms`),
-      );
-    }, connectTimeout);
-    socket.once(readyEvent(scheme), () => {
-      clearTimeout(timer);
-      this.#open = true;
-      this.#expiresAt = pool.now() + maxAge * (1 - AGE_SPREAD * Math.random());
-      pool.opened();
-      this.#user?.onUpstreamOpen();
-    });
-    socket.on('error', (error) => {
-      clearTimeout(timer);
-      this.#end(error);
-    });
     socket.on('end', () => this.#end(undefined));
-    socket.on('close', () => {
-      clearTimeout(timer);
-      this.#end(undefined);
-      if (this.#open) pool.socketClosed();
-    });
+    socket.on('close', () => this.#end(undefined));
+  }
+
+  /** True while it can be used. */
+  get open(): boolean {
+    return !this.#gone;
+  }
+
+  #onOpen(): void {
+    this.#socket.on('error', (error) => this.#end(error));
+    this.#expiresAt = this.#pool.expiry();
+    this.#tell((user) => user.onUpstreamOpen());
+  }
+
+  /** Calls the user of the connection. An error there ends its request, and nothing else. */
+  #tell(call: (user: SocketUser) => void): void {
+    const user = this.#user;
+    if (user === undefined) return;
+    try {
+      call(user);
+    } catch (error) {
+      user.onUserError(error);
+    }
   }
 
   /** Bytes that were written and are not out. */
@@ -183,9 +187,14 @@ export class UpstreamSocket implements PooledSocket, Timed {
 
   /** Calls `onUpstreamFlushed` once. */
   awaitFlush(): void {
-    this.#onFlushed ??= () => this.#user?.onUpstreamFlushed();
+    this.#onFlushed ??= () => this.#tell((user) => user.onUpstreamFlushed());
     // It is behind all that was written; `drain` comes only where a bound was passed.
     this.#socket.write('', this.#onFlushed);
+  }
+
+  /** The request body goes on after the head: a response may come before all of it is sent. */
+  expectEarlyResponse(): void {
+    readOnAfterFailedWrite(this.#socket);
   }
 
   /** From within `onUpstreamBytes`: the bytes stay as they are; the next read goes elsewhere. */
@@ -228,7 +237,7 @@ export class UpstreamSocket implements PooledSocket, Timed {
     const { keepAlive } = this.#pool.options;
     const idle = hintMs === -1 ? keepAlive : Math.min(keepAlive, hintMs - HINT_MARGIN_MS);
     this.idleUntil = Math.min(now + idle, this.#expiresAt);
-    this.#pool.releaseSocket(this.#gone ? undefined : this);
+    this.#pool.release(this.#gone ? undefined : this);
   }
 
   /** The request is given up, or its response is the last one here. */
@@ -291,7 +300,13 @@ export class UpstreamSocket implements PooledSocket, Timed {
         this.#end(undefined);
         break;
       }
-      const end = user.onUpstreamBytes(bytes, from === start ? floor : from, from, to);
+      let end = to;
+      try {
+        end = user.onUpstreamBytes(bytes, from === start ? floor : from, from, to);
+        invariant(end >= from && end <= to, 'a response ends within the bytes that were read');
+      } catch (error) {
+        user.onUserError(error);
+      }
       // It left something, and is not done.
       if (end < to && this.#user === user) this.#end(undefined);
       from = end;
@@ -314,14 +329,20 @@ export class UpstreamSocket implements PooledSocket, Timed {
     if (this.#followers.length === 0) return;
     this.#isTainted = true;
     this.#unwatch();
-    for (const follower of this.#followers.splice(0)) follower.onUpstreamClosed(undefined);
+    for (const follower of this.#followers.splice(0)) {
+      try {
+        follower.onUpstreamClosed(undefined);
+      } catch (error) {
+        follower.onUserError(error);
+      }
+    }
   }
 
   #abandon(): void {
     this.#user = undefined;
     this.#gone = true;
     this.#socket.destroy();
-    this.#pool.releaseSocket(undefined);
+    this.#pool.release(undefined);
     this.#dismissFollowers();
   }
 
@@ -329,10 +350,9 @@ export class UpstreamSocket implements PooledSocket, Timed {
     if (this.#gone) return;
     this.#gone = true;
     this.#socket.destroy();
-    const user = this.#user;
     if (this.#followers.length > 0) this.#pool.pausePipelining(PIPELINING_PAUSE_MS);
-    if (user === undefined) this.#pool.forgetSocket(this);
-    else user.onUpstreamClosed(error);
+    if (this.#user === undefined) this.#pool.forget(this);
+    else this.#tell((user) => user.onUpstreamClosed(error));
   }
 }
 

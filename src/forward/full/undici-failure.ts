@@ -1,22 +1,6 @@
-/** What an error of an attempt means. Codes and names are undici's and the kernel's. */
-import type { FailureReason } from './reasons.ts';
-
-/** RFC 9110, 9.2.2; QUERY is safe by its definition. */
-const IDEMPOTENT = new Set([
-  'GET',
-  'HEAD',
-  'OPTIONS',
-  'PUT',
-  'DELETE',
-  'TRACE',
-  'QUERY',
-  'PROPFIND',
-  'SEARCH',
-]);
-
-export function isIdempotent(method: string): boolean {
-  return IDEMPOTENT.has(method);
-}
+/** What an error of an attempt means. Codes and names are those of undici, Node and the kernel. */
+import { connectFailure } from '../connect-upstream.ts';
+import type { FailureReason } from '../reasons.ts';
 
 /** A response that undici takes and a proxy must not pass on. */
 export class BadResponseError extends Error {
@@ -29,10 +13,9 @@ export class BadResponseError extends Error {
  */
 export function failureOf(error: Error, connected: boolean, responding: boolean): FailureReason {
   const code = (error as NodeJS.ErrnoException).code;
-  if (code === 'CONNECT_TIMEOUT') return 'connect_timeout';
   // undici refuses what it cannot send before it touches a socket; sending it again would change nothing.
   if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') return 'bad_request';
-  if (!connected) return 'connect_failed';
+  if (!connected) return connectFailure(error);
   if (responding) return isResponseFault(error, code) ? 'bad_response' : 'upstream_truncated';
   return isResponseFault(error, code) ? 'bad_response' : 'upstream_reset';
 }

@@ -1,0 +1,156 @@
+/** A client's connection on the full lane: its bytes pass through a feed to Node's parser. */
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+import type { ByteReader, ClientSocket } from '../client-socket.ts';
+import type { UpgradeDownstream } from '../upgrade/upgrade-downstream.ts';
+import { type FeedTarget, ParserFeed } from './parser-feed.ts';
+import { RequestQueue } from './request-queue.ts';
+
+/** What a request costs that Node's parser has read and that waits for its turn, bytes. */
+const WAITING_COST = 4 * 1024;
+
+const CONNECTION = Symbol('connection');
+
+interface WithConnection extends Socket {
+  [CONNECTION]?: FullConnection;
+}
+
+/** Returns the connection of a socket that the full lane reads. */
+export function connectionOf(socket: Socket): FullConnection {
+  const connection = (socket as WithConnection)[CONNECTION];
+  if (connection === undefined) throw new Error('the full lane does not know this socket');
+  return connection;
+}
+
+export class FullConnection implements ByteReader, FeedTarget {
+  readonly client: ClientSocket;
+  readonly feed: ParserFeed;
+  readonly queue: RequestQueue;
+  readonly #server: Server;
+  #unread: Buffer | undefined;
+  #nextBuffer: Buffer | undefined;
+  /** After an upgrade, bytes go to whoever listens on the socket. */
+  #isRaw = false;
+  readonly #onData: () => void;
+  #isOver = false;
+  upgrade: UpgradeDownstream | undefined = undefined;
+
+  /** @param readBuffer shared: what is read is copied at once */
+  constructor(server: Server, client: ClientSocket, readBuffer: Buffer, unread: Buffer | undefined) {
+    this.#server = server;
+    this.client = client;
+    this.#nextBuffer = readBuffer;
+    this.#unread = unread;
+    this.feed = new ParserFeed(this);
+    this.#onData = client.readsBytes ? ignore : () => this.#noteBytes();
+    this.queue = new RequestQueue((waits) => {
+      if (waits) this.block();
+      else this.unblock();
+    });
+  }
+
+  get isIdle(): boolean {
+    return this.feed.heldBytes === 0 && this.queue.length === 0;
+  }
+
+  /** Bytes that wait behind the request in progress, and the cost of requests that wait. */
+  get heldBytes(): number {
+    return this.feed.heldBytes + this.queue.length * WAITING_COST;
+  }
+
+  begin(): void {
+    const { socket } = this.client;
+    (socket as WithConnection)[CONNECTION] = this;
+    this.#parse();
+    const unread = this.#unread;
+    this.#unread = undefined;
+    if (unread !== undefined) {
+      this.client.headBegun();
+      this.feed.push(unread);
+    }
+  }
+
+  /** Has a new parser read the connection. */
+  #parse(): void {
+    const { socket } = this.client;
+    this.#server.emit('connection', socket);
+    // Node would read the socket natively, in pieces of 64 KiB; a listener for data keeps it from doing so.
+    socket.on('data', this.#onData);
+    socket.resume();
+  }
+
+  /** Reads the request again, without what asked for an upgrade. @param bytes in front of those that wait */
+  parseAgain(bytes: Buffer): void {
+    this.feed.unshift(bytes);
+    this.#parse();
+    this.feed.feedSoon();
+  }
+
+  /** The parser is done with the connection: what waits, and what follows, goes to listeners on the socket. */
+  detach(): void {
+    this.#isRaw = true;
+    const { socket } = this.client;
+    socket.removeListener('data', this.#onData);
+    const rest = this.feed.close();
+    if (rest !== undefined) socket.push(rest);
+  }
+
+  takeNextBuffer(): Buffer | undefined {
+    const next = this.#nextBuffer;
+    this.#nextBuffer = undefined;
+    return next;
+  }
+
+  onBytes(bytes: Buffer, length: number): boolean {
+    if (this.#isOver) return true;
+    const copy = Buffer.from(bytes.subarray(0, length));
+    if (this.#isRaw) return this.client.socket.push(copy);
+    this.#noteBytes();
+    return this.feed.push(copy);
+  }
+
+  /** Bytes between requests begin a head. */
+  #noteBytes(): void {
+    const { exchange } = this.client;
+    if ((exchange === undefined || exchange.phase === 'done') && this.queue.length === 0)
+      this.client.headBegun();
+  }
+
+  /** Feeds the parser nothing until `unblock` was called as often. */
+  block(): void {
+    this.feed.block();
+    if (!this.client.readsBytes) this.client.socket.pause();
+  }
+
+  unblock(): void {
+    this.feed.unblock();
+    if (!this.client.readsBytes) this.client.socket.resume();
+  }
+
+  /** The next `bytes` are content of a body. */
+  expectContent(bytes: number): void {
+    this.feed.expectContent(bytes);
+  }
+
+  take(piece: Buffer): void {
+    this.client.socket.push(piece);
+  }
+
+  readOn(): void {
+    const { socket } = this.client;
+    if (!socket.isPaused()) socket.resume();
+  }
+
+  giveUp(): void {
+    this.#isOver = true;
+    this.feed.close();
+    this.queue.clear();
+  }
+
+  onClosed(): void {
+    this.giveUp();
+    this.upgrade?.onConnectionClosed();
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,239 @@
+/** The client's side of a request on the full lane: `node:http` reads the request and writes the response. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { BodyPart } from '../body-part.ts';
+import type { Exchange } from '../exchange.ts';
+import type { ForwardPolicy } from '../policy.ts';
+import type { Downstream, DownstreamEvents, EndKind } from '../ports.ts';
+import type { FailureReason } from '../reasons.ts';
+import type { RequestHead } from '../request-head.ts';
+import { GatheredBody } from './gathered-body.ts';
+import { NodeResponse } from './node-response.ts';
+
+/** What a request needs of its connection. */
+export interface RequestFeed {
+  /** Reads no further. */
+  block(): void;
+  unblock(): void;
+  /** The next `bytes` are content of the request body. */
+  expectContent(bytes: number): void;
+  /** Bytes that wait behind the request. */
+  readonly heldBytes: number;
+}
+
+/** A request body of known length up to this size is read before anything is sent, if it comes with the head. */
+const MAX_COLLECTED = 16 * 1024;
+
+const DOWNSTREAM = Symbol('downstream');
+
+interface WithDownstream {
+  [DOWNSTREAM]?: FullDownstream;
+}
+
+/** Content that was just read; used within one call only. */
+const part = new BodyPart();
+
+const NOTHING = Buffer.alloc(0);
+
+export class FullDownstream implements Downstream {
+  readonly request: RequestHead;
+  readonly response: NodeResponse;
+  readonly #req: IncomingMessage;
+  readonly #connection: RequestFeed;
+  readonly #expectsContinue: boolean;
+  #events!: DownstreamEvents;
+  #gathered: GatheredBody | undefined = undefined;
+  #received = 0;
+  #ended = false;
+  #lastDelivered = false;
+  #isInvited = false;
+  #isBlocked = false;
+  #isAbandoned = false;
+  #discards = true;
+
+  constructor(
+    req: IncomingMessage,
+    res: ServerResponse,
+    request: RequestHead,
+    policy: ForwardPolicy,
+    connection: RequestFeed,
+    expectsContinue: boolean,
+  ) {
+    this.#req = req;
+    this.#connection = connection;
+    this.#expectsContinue = expectsContinue;
+    this.request = request;
+    this.response = new NodeResponse(req, res, request, policy, () => this.#onDrained());
+    (res as ServerResponse & WithDownstream)[DOWNSTREAM] = this;
+    res.on('close', onResponseClose);
+  }
+
+  attach(events: DownstreamEvents): void {
+    this.#events = events;
+  }
+
+  get requestEnded(): boolean {
+    return !this.request.hasBody || this.#req.complete;
+  }
+
+  get canDiscard(): boolean {
+    return this.#discards;
+  }
+
+  get heldBytes(): number {
+    const gathered = this.#gathered?.heldBytes ?? 0;
+    const { heldBytes } = this.#connection;
+    return gathered + heldBytes + this.#req.readableLength + this.response.pendingBytes;
+  }
+
+  /** Serves the request, or refuses it. @param refused reason known before the head was read */
+  run(exchange: Exchange, policy: ForwardPolicy, refused: FailureReason | undefined): void {
+    const { facts, refusal, refusalDetail, hasBody, contentLength } = this.request;
+    if (refused !== undefined) exchange.fail(refused);
+    else if (refusal !== undefined) exchange.fail(refusal, refusalDetail);
+    else if (facts.path === '*') {
+      this.response.answerServerOptions();
+      exchange.answered();
+    } else if (!policy.methods.has(facts.method)) exchange.fail('method_not_allowed');
+    else if (exchange.open()) {
+      if (!hasBody) {
+        exchange.serve();
+        return;
+      }
+      this.#read();
+      const isSmall = contentLength > 0 && contentLength <= MAX_COLLECTED && !this.#expectsContinue;
+      // After the first delivery of data: what came with the head is here then, and leaves with it in one write.
+      if (isSmall) process.nextTick(serve, exchange);
+      else exchange.serve();
+    }
+  }
+
+  #read(): void {
+    this.#gathered = new GatheredBody(part, (content) => this.#deliver(content));
+    (this.#req as IncomingMessage & WithDownstream)[DOWNSTREAM] = this;
+    this.#req.on('data', onData);
+    const { contentLength } = this.request;
+    if (contentLength === -1) this.#req.on('end', onEnd);
+    else this.#connection.expectContent(contentLength);
+  }
+
+  onData(chunk: Buffer): void {
+    this.#received += chunk.length;
+    if (this.#isAbandoned) return;
+    const gathered = this.#gathered!;
+    gathered.add(chunk);
+    // The stream's own end comes some turns later.
+    if (this.#received === this.request.contentLength) this.onEnd();
+  }
+
+  onEnd(): void {
+    this.#ended = true;
+    if (this.#isAbandoned) return;
+    this.#gathered!.flush();
+    if (!this.#lastDelivered) this.#deliver(part.whole(NOTHING));
+  }
+
+  #deliver(content: BodyPart): void {
+    this.#lastDelivered = this.#ended;
+    try {
+      const flows = this.#events.onRequestBody(content, true, this.#ended);
+      if (!flows && !this.#ended) this.#block();
+    } catch (error) {
+      this.#events.onInternalError(error);
+    }
+  }
+
+  #block(): void {
+    if (this.#isBlocked) return;
+    this.#isBlocked = true;
+    this.#connection.block();
+  }
+
+  #unblock(): void {
+    if (!this.#isBlocked) return;
+    this.#isBlocked = false;
+    this.#connection.unblock();
+  }
+
+  resumeBody(): void {
+    if (this.#expectsContinue && !this.#isInvited) this.response.invite();
+    this.#isInvited = true;
+    this.#unblock();
+  }
+
+  abandonBody(): void {
+    this.#isAbandoned = true;
+    this.#gathered?.clear();
+    this.#unblock();
+  }
+
+  finish(kind: EndKind): void {
+    if (kind !== 'lingering') return;
+    this.#req.once('end', () => this.#events.onLingered());
+    this.#req.resume();
+  }
+
+  destroy(): void {
+    this.response.destroy();
+  }
+
+  #onDrained(): void {
+    try {
+      this.#events.onClientDrained();
+    } catch (error) {
+      this.#events.onInternalError(error);
+    }
+  }
+
+  onClosed(): void {
+    try {
+      this.#unblock();
+      this.#events.onClosed();
+    } catch (error) {
+      this.#events.onInternalError(error);
+    }
+  }
+
+  /** llhttp gave up on the connection: nothing more can be read from it. */
+  onGarbage(): void {
+    const client = this.response;
+    if (!this.#req.complete && !this.#isAbandoned) {
+      // It was our body. No end of it will come that one could wait for.
+      this.#discards = false;
+      this.#events.onRequestMalformed('Its body is malformed.');
+    } else if (client.begun && client.closes && !client.finished) {
+      this.#events.onLingered();
+      client.endConnection();
+    } else {
+      client.endConnection();
+    }
+  }
+
+  /** Upgrades have a downstream of their own. */
+  switchProtocols(): void {
+    throw new Error('an ordinary request does not switch protocols');
+  }
+
+  endTunnel(): void {}
+}
+
+function onData(this: IncomingMessage, chunk: Buffer): void {
+  (this as IncomingMessage & WithDownstream)[DOWNSTREAM]!.onData(chunk);
+}
+
+function onEnd(this: IncomingMessage): void {
+  (this as IncomingMessage & WithDownstream)[DOWNSTREAM]!.onEnd();
+}
+
+function onResponseClose(this: ServerResponse): void {
+  (this as ServerResponse & WithDownstream)[DOWNSTREAM]!.onClosed();
+}
+
+function serve(exchange: Exchange): void {
+  // Refused meanwhile, or the client has left.
+  if (exchange.phase !== 'reading') return;
+  try {
+    exchange.serve();
+  } catch (error) {
+    exchange.onInternalError(error);
+  }
+}

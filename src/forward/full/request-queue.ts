@@ -1,0 +1,54 @@
+/**
+ * Requests behind the one in progress on the same connection. Node's parser runs ahead and would have all of them served
+ * at once: what changes something out of order (RFC 9112 §9.3.2), and hundreds at the upstream for one packet of a client.
+ */
+import type { RequestInProgress } from '../peer.ts';
+
+interface Waiting {
+  /** Called when its turn comes, if it comes. */
+  readonly serve: () => RequestInProgress;
+  /** True if the bytes behind it cannot be parsed. */
+  garbageBehind: boolean;
+}
+
+export class RequestQueue {
+  #waiting: Waiting[] = [];
+  readonly #onWaiting: (waits: boolean) => void;
+
+  /** @param onWaiting called when a first request waits, and when none does any more */
+  constructor(onWaiting: (waits: boolean) => void) {
+    this.#onWaiting = onWaiting;
+  }
+
+  get length(): number {
+    return this.#waiting.length;
+  }
+
+  add(serve: () => RequestInProgress): void {
+    this.#waiting.push({ serve, garbageBehind: false });
+    if (this.#waiting.length === 1) this.#onWaiting(true);
+  }
+
+  /** The bytes behind everything that arrived cannot be parsed. */
+  onGarbage(latest: RequestInProgress): void {
+    const last = this.#waiting.at(-1);
+    if (last === undefined) latest.onGarbage();
+    else last.garbageBehind = true;
+  }
+
+  /** Serves the next request. */
+  next(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) return;
+    const request = next.serve();
+    if (next.garbageBehind) request.onGarbage();
+    if (this.#waiting.length === 0) this.#onWaiting(false);
+  }
+
+  /** The connection ends: nothing that waits is served. */
+  clear(): void {
+    if (this.#waiting.length === 0) return;
+    this.#waiting = [];
+    this.#onWaiting(false);
+  }
+}

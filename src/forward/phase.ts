@@ -1,0 +1,43 @@
+/**
+ * The phases of an exchange, and which may follow which. `deploy/docs/contribute/architecture.md` draws them; a test
+ * compares the drawing with this table.
+ */
+
+export type Phase =
+  /** The downstream has read the head. Only a refusal can come of it yet. */
+  | 'reading'
+  /** Admission, the rates and the pin's store decide. */
+  | 'deciding'
+  /** Waits for a place among the endpoint's connections. */
+  | 'queued'
+  | 'connecting'
+  /** The request body is sent. */
+  | 'sending'
+  /** All of the request is sent; the response head has not come. */
+  | 'waiting'
+  | 'responding'
+  /** After a 101: two pipes. */
+  | 'tunneling'
+  /** The response is written; the rest of the request body is read and discarded so that the client can read it. */
+  | 'lingering'
+  | 'done';
+
+/** By phase, the phases that may follow it. */
+export const NEXT_PHASES: Readonly<Record<Phase, readonly Phase[]>> = {
+  reading: ['deciding', 'lingering', 'done'],
+  deciding: ['queued', 'connecting', 'lingering', 'done'],
+  queued: ['deciding', 'connecting', 'lingering', 'done'],
+  // Back to `deciding`: the attempt failed, and another one follows.
+  connecting: ['sending', 'waiting', 'deciding', 'lingering', 'done'],
+  sending: ['waiting', 'responding', 'deciding', 'lingering', 'done'],
+  waiting: ['responding', 'tunneling', 'deciding', 'lingering', 'done'],
+  responding: ['lingering', 'done'],
+  tunneling: ['done'],
+  lingering: ['done'],
+  done: [],
+};
+
+/** True if `to` may follow `from`. */
+export function mayFollow(from: Phase, to: Phase): boolean {
+  return NEXT_PHASES[from].includes(to);
+}
