@@ -2,9 +2,9 @@
 
 import { Client, type Dispatcher } from 'undici';
 import { connectEndpoint, readyEvent } from './connect.ts';
-import type { HttpProbe } from './probe.ts';
 import type { Attempt } from './probe-attempt.ts';
 import { fieldsOf, isGood, MAX_HEAD } from './probe-request.ts';
+import type { HttpProbe } from './probe-target.ts';
 
 /** Bytes of a body in which the text is looked for. */
 const MAX_BODY = 64 * 1024;

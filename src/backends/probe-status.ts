@@ -5,9 +5,9 @@
 
 import { connect as connectTcp, type Socket } from 'node:net';
 import { type ConnectTarget, connectEndpoint, readyEvent } from './connect.ts';
-import type { HttpProbe } from './probe.ts';
 import type { Attempt } from './probe-attempt.ts';
 import { fieldsOf, isGood, MAX_HEAD } from './probe-request.ts';
+import type { HttpProbe } from './probe-target.ts';
 
 /** Heads before the answer (`103 Early Hints`) share the limit of the whole. */
 const START = /^HTTP\/1\.[01] ([1-5]\d\d)[ \r\n]/;

@@ -1,7 +1,8 @@
 /** Which row of the table a request matches: first match wins. */
 import type { Comparison, Conditions, Match, NamedTest } from './conditions.ts';
 import { endOfValue, trimBlanks } from './field-values.ts';
-import type { Route, RoutingTable } from './table.ts';
+import type { Route } from './route.ts';
+import type { RoutingTable } from './table.ts';
 
 /** What routing may look at. The same object is made from a live request and by `pointsman explain`. */
 export interface RequestFacts {

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { describe, test } from 'node:test';
-import { type HttpProbe, probe } from '../../src/backends/probe.ts';
+import { probe } from '../../src/backends/probe.ts';
+import type { HttpProbe } from '../../src/backends/probe-target.ts';
 import { type RawAnswer, type RawUpstream, startRawUpstream } from '../support/raw-upstream.ts';
 import { inTime, waitFor } from '../support/wait-for.ts';
 

@@ -8,7 +8,8 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { describe, test } from 'node:test';
 import { getCACertificates, setDefaultCACertificates, type TLSSocket } from 'node:tls';
 import type { BackendEndpoints } from '../../src/backends/endpoint.ts';
-import { type HttpProbe, probe, probeHttp, probeTcp } from '../../src/backends/probe.ts';
+import { probe, probeHttp, probeTcp } from '../../src/backends/probe.ts';
+import type { HttpProbe } from '../../src/backends/probe-target.ts';
 import { BackendSupervisor, type SupervisorEvent } from '../../src/backends/supervisor.ts';
 import { type ConfigInput, configSchema } from '../../src/config/schema.ts';
 import { selfSigned } from '../support/certificate.ts';

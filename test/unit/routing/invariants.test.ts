@@ -6,9 +6,9 @@ import type { ConfigInput } from '../../../src/config/schema.ts';
 import { decide } from '../../../src/routing/decide.ts';
 import { guardedRoute, withWeights } from '../../../src/routing/guard.ts';
 import { groupClassOf } from '../../../src/routing/invariants.ts';
+import type { Route } from '../../../src/routing/route.ts';
 import { routeRequest } from '../../../src/routing/route-request.ts';
 import { drawAtRandom, everyBackend, newRotation } from '../../../src/routing/split.ts';
-import type { Route } from '../../../src/routing/table.ts';
 import { designTable, facts } from './table.ts';
 
 const PROMISES: ConfigInput['invariants'] = [
