@@ -1,7 +1,7 @@
 /** An HTTP check that looks for a text in the body, with an HTTP client that knows every framing of it. */
 
 import { Client, type Dispatcher } from 'undici';
-import { connectEndpoint, readyEvent } from './connect.ts';
+import { connectEndpoint, whenReady } from './connect.ts';
 import type { Attempt } from './probe-attempt.ts';
 import { fieldsOf, isGood, MAX_HEAD } from './probe-request.ts';
 import type { HttpProbe } from './probe-target.ts';
@@ -25,7 +25,7 @@ export function probeBody(target: Omit<HttpProbe, 'kind'>, text: string, attempt
       const socket = connectEndpoint(target);
       attempt.onEnd(() => socket.destroy());
       socket.on('error', (error) => attempt.fail(error));
-      socket.once(readyEvent(target.scheme), () => callback(null, socket));
+      whenReady(socket, target.scheme, () => callback(null, socket));
     },
   });
   attempt.onEnd(() => {

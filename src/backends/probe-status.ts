@@ -3,8 +3,8 @@
  * costs a fraction of what an HTTP client does; a thousand endpoints are checked five hundred times a second.
  */
 
-import { connect as connectTcp, type Socket } from 'node:net';
-import { type ConnectTarget, connectEndpoint, readyEvent } from './connect.ts';
+import type { Socket } from 'node:net';
+import { type ConnectTarget, connectBriefly, connectEndpoint, whenReady } from './connect.ts';
 import type { Attempt } from './probe-attempt.ts';
 import { ResponseHeads } from './probe-head.ts';
 import { fieldsOf, isGood, MAX_HEAD } from './probe-request.ts';
@@ -32,25 +32,20 @@ export function probeStatus(target: Omit<HttpProbe, 'kind'>, attempt: Attempt): 
   socket.on('error', (error) => attempt.fail(error));
   socket.on('end', () => attempt.end(false, heads.ended()));
   socket.on('close', () => attempt.end(false, heads.ended()));
-  // Not before TLS is set up: its errors are about the certificate and not about what was written.
-  if (target.scheme === 'http') socket.write(requestOf(target), 'latin1');
-  else socket.once(readyEvent(target.scheme), () => socket.write(requestOf(target), 'latin1'));
+  // Not before TLS is set up: its errors are about the certificate and not about what was written. Nor before it is known
+  // that the connection does not lead to itself: the request would come back.
+  whenReady(socket, target.scheme, () => socket.write(requestOf(target), 'latin1'));
 }
 
 function open(target: ConnectTarget, onText: (text: string) => void): Socket {
   if (target.scheme === 'https') {
     return connectEndpoint(target).on('data', (data: Buffer) => onText(data.toString('latin1')));
   }
-  // Without the options of a connection that lasts: each of them is a system call.
-  return connectTcp({
-    host: target.address,
-    port: target.port,
-    onread: {
-      buffer: readBuffer,
-      callback: (length) => {
-        onText(readBuffer.toString('latin1', 0, length));
-        return true;
-      },
+  return connectBriefly(target, {
+    buffer: readBuffer,
+    callback: (length) => {
+      onText(readBuffer.toString('latin1', 0, length));
+      return true;
     },
   });
 }

@@ -1,6 +1,6 @@
 /** One check of one endpoint over a real socket, bounded in time and in what it reads. */
 
-import { connect as connectTcp } from 'node:net';
+import { connectBriefly, whenReady } from './connect.ts';
 import { Attempt, type ProbeResult } from './probe-attempt.ts';
 import { probeBody } from './probe-body.ts';
 import { probeStatus } from './probe-status.ts';
@@ -15,9 +15,9 @@ export function probe(target: Probe, signal?: AbortSignal): Promise<ProbeResult>
 export function probeTcp(target: Omit<TcpProbe, 'kind'>, signal?: AbortSignal): Promise<ProbeResult> {
   return new Promise((resolve) => {
     const attempt = new Attempt(target.timeout, signal, resolve);
-    const socket = connectTcp({ host: target.address, port: target.port });
+    const socket = connectBriefly(target);
     attempt.onEnd(() => socket.destroy());
-    socket.once('connect', () => attempt.end(true, 'connected'));
+    whenReady(socket, 'http', () => attempt.end(true, 'connected'));
     socket.on('error', (error) => attempt.fail(error));
   });
 }
