@@ -1,5 +1,5 @@
 /**
- * Reads the head of a response for a check that goes by the status. It accepts exactly what the fast lane accepts
+ * Reads the head of a response for a check. It accepts exactly what the fast lane accepts
  * (src/forward/fast/response-reader.ts): an endpoint whose responses traffic rejects must not be up.
  */
 

@@ -240,4 +240,22 @@ describe('a check by body', () => {
     const twice = `${HEAD}Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx`;
     assert.match(await check(await listen(twice), { body }), /^bad: /);
   });
+
+  test('of a response that undici accepts and traffic rejects fails', async () => {
+    const rest = 'Content-Length: 13\r\n\r\nstatus: ready';
+    for (const [response, verdict] of [
+      [
+        `HTTP/1.1 200 O\x01K\r\n${rest}`,
+        'bad: invalid HTTP/1 response: a control character in the status line',
+      ],
+      [
+        `${HEAD}Transfer-Encoding: gzip, chunked\r\n\r\nd\r\nstatus: ready\r\n0\r\n\r\n`,
+        'bad: invalid HTTP/1 response: Transfer-Encoding is not chunked',
+      ],
+      [`HTTP/1.1 200 Fine \xe4\r\nA: \xff\r\n${rest}`, 'good: HTTP 200, with the text in its body'],
+      [`HTTP/1.1 103 \r\nA: b\r\n\r\n${HEAD}${rest}`, 'good: HTTP 200, with the text in its body'],
+    ] as const) {
+      assert.equal(await check(await listen(response), { body }), verdict, JSON.stringify(response));
+    }
+  });
 });
