@@ -2,8 +2,8 @@
 import { DEFAULT_GROUP, groupKey, listOf, namedGroups, OTHER_GROUP } from '../config/groups.ts';
 import type { Config, RateConfig } from '../config/schema.ts';
 import { identifyUser } from '../pinning/identity.ts';
+import { compilePin, type Pin } from '../pinning/pin.ts';
 import type { RequestFacts } from '../routing/match.ts';
-import { compilePin, type Pin } from '../routing/table.ts';
 import { clientKey } from './client-key.ts';
 import { RateTable } from './rate-table.ts';
 import type { SharedBuckets } from './shared-buckets.ts';
@@ -125,7 +125,7 @@ export class RateLimits {
         return;
       }
       if (!rate.shared || this.#shared === undefined) continue;
-      this.#shared.take(rate, key, (sharedWait) => {
+      this.#shared.take(rate.name, rate.table.shape, key, (sharedWait) => {
         if (sharedWait > 0) onVerdict(rate, sharedWait);
         else this.#admitFrom(i + 1, subject, onVerdict);
       });

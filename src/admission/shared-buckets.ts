@@ -5,7 +5,7 @@
 import { createHash, createHmac } from 'node:crypto';
 import type { RedisConfig } from '../config/schema.ts';
 import type { RedisLink } from '../pinning/redis-link.ts';
-import type { Rate } from './rate-limits.ts';
+import type { BucketShape } from './token-bucket.ts';
 
 /**
  * Microseconds throughout: whole numbers, which both Lua and a key hold exactly until the year 2255.
@@ -37,12 +37,17 @@ export class SharedBuckets {
     this.#options = options;
   }
 
-  /** @param done called exactly once: milliseconds to wait; 0 when a token was taken, or nobody could say */
-  take(rate: Rate, key: string, done: (waitMs: number) => void): void {
+  /**
+   * Takes a token from the bucket of `key` under a rate.
+   *
+   * @param rate  name of the rate
+   * @param shape of its buckets
+   * @param done  called exactly once: milliseconds to wait; 0 when a token was taken, or Redis gave no reply
+   */
+  take(rate: string, { interval, capacity }: BucketShape, key: string, done: (waitMs: number) => void): void {
     const { link, onFault } = this.#options;
-    const { interval, capacity } = rate.table.shape;
     const args = [Math.max(1, Math.round(interval * 1_000)), Math.round(capacity * 1_000)] as const;
-    const name = this.#keyOf(rate.name, key);
+    const name = this.#keyOf(rate, key);
     link.run(
       (client) =>
         client.evalsha(TAKE_SHA, 1, name, ...args).catch((error: unknown) => {
@@ -52,7 +57,7 @@ export class SharedBuckets {
         }),
       (answer) => done(Math.ceil(Number(answer) / 1_000)),
       () => {
-        onFault(rate.name);
+        onFault(rate);
         done(0);
       },
     );

@@ -5,7 +5,8 @@ import type { Clock, Timer } from './clock.ts';
 import type { CheckResult } from './endpoint.ts';
 import type { Gate } from './gate.ts';
 import { afterCheck, type EndpointHealth } from './health.ts';
-import type { Probe, ProbeResult } from './probe.ts';
+import type { ProbeResult } from './probe-attempt.ts';
+import type { Probe } from './probe-target.ts';
 
 export interface CheckEdges {
   readonly clock: Clock;

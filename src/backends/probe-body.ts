@@ -1,10 +1,11 @@
 /** An HTTP check that looks for a text in the body, with an HTTP client that knows every framing of it. */
 
 import { Client, type Dispatcher } from 'undici';
-import { connectEndpoint, readyEvent } from './connect.ts';
-import type { HttpProbe } from './probe.ts';
+import { connectEndpoint, whenReady } from './connect.ts';
 import type { Attempt } from './probe-attempt.ts';
+import { ResponseHeads } from './probe-head.ts';
 import { fieldsOf, isGood, MAX_HEAD } from './probe-request.ts';
+import type { HttpProbe } from './probe-target.ts';
 
 /** Bytes of a body in which the text is looked for. */
 const MAX_BODY = 64 * 1024;
@@ -25,7 +26,7 @@ export function probeBody(target: Omit<HttpProbe, 'kind'>, text: string, attempt
       const socket = connectEndpoint(target);
       attempt.onEnd(() => socket.destroy());
       socket.on('error', (error) => attempt.fail(error));
-      socket.once(readyEvent(target.scheme), () => callback(null, socket));
+      whenReady(socket, target.scheme, () => callback(null, socket));
     },
   });
   attempt.onEnd(() => {
@@ -60,7 +61,18 @@ class TextFinder implements Dispatcher.DispatchHandler {
 
   onRequestStart(): void {}
 
-  onResponseStart(_: Dispatcher.DispatchController, status: number): void {
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _: unknown,
+    reason: string | undefined,
+  ): void {
+    // undici is more lenient than traffic is.
+    const head = new ResponseHeads().read(headText(status, reason, controller.rawHeaders as Buffer[]));
+    if (head?.kind === 'bad') {
+      this.#attempt.end(false, head.detail);
+      return;
+    }
     // An interim response is not the answer yet.
     if (status < 200) return;
     this.#status = status;
@@ -87,4 +99,13 @@ class TextFinder implements Dispatcher.DispatchHandler {
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
     this.#attempt.fail(error);
   }
+}
+
+/** Returns the head as the endpoint sent it, one character per byte; undici does not tell the version. */
+function headText(status: number, reason: string | undefined, rawHeaders: readonly Buffer[]): string {
+  let text = `HTTP/1.1 ${status} ${Buffer.from(reason ?? '').toString('latin1')}\r\n`;
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    text += `${rawHeaders[i]!.toString('latin1')}: ${rawHeaders[i + 1]!.toString('latin1')}\r\n`;
+  }
+  return `${text}\r\n`;
 }

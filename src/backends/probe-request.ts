@@ -1,6 +1,6 @@
 /** What an HTTP check sends, and which status it is content with. */
 
-import type { HttpProbe } from './probe.ts';
+import type { HttpProbe } from './probe-target.ts';
 
 /** Bytes of a response head that are read; a larger one is a failed check. */
 export const MAX_HEAD = 16 * 1024;

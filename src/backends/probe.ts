@@ -1,41 +1,10 @@
 /** One check of one endpoint over a real socket, bounded in time and in what it reads. */
 
-import { connect as connectTcp } from 'node:net';
+import { connectBriefly, whenReady } from './connect.ts';
 import { Attempt, type ProbeResult } from './probe-attempt.ts';
 import { probeBody } from './probe-body.ts';
 import { probeStatus } from './probe-status.ts';
-
-export type { ProbeResult } from './probe-attempt.ts';
-
-export interface TcpProbe {
-  readonly kind: 'tcp';
-  readonly address: string;
-  readonly port: number;
-  /** For the whole check, milliseconds. */
-  readonly timeout: number;
-}
-
-export interface HttpProbe {
-  readonly kind: 'http';
-  readonly scheme: 'http' | 'https';
-  readonly address: string;
-  readonly port: number;
-  readonly timeout: number;
-  readonly method: 'GET' | 'HEAD' | 'OPTIONS';
-  readonly path: string;
-  /** The Host field. */
-  readonly host: string;
-  /** Name in the certificate, for https; SNI is sent when it is not an address. */
-  readonly serverName: string;
-  /** Good codes (`200`) and classes (`2xx`). */
-  readonly status: readonly (number | string)[];
-  /** Further fields. */
-  readonly headers: Readonly<Record<string, string>>;
-  /** What the body must hold; undefined: the status alone decides. */
-  readonly body: string | undefined;
-}
-
-export type Probe = TcpProbe | HttpProbe;
+import type { HttpProbe, Probe, TcpProbe } from './probe-target.ts';
 
 /** Never rejects. Ends early, as failed, when `signal` aborts. */
 export function probe(target: Probe, signal?: AbortSignal): Promise<ProbeResult> {
@@ -46,9 +15,9 @@ export function probe(target: Probe, signal?: AbortSignal): Promise<ProbeResult>
 export function probeTcp(target: Omit<TcpProbe, 'kind'>, signal?: AbortSignal): Promise<ProbeResult> {
   return new Promise((resolve) => {
     const attempt = new Attempt(target.timeout, signal, resolve);
-    const socket = connectTcp({ host: target.address, port: target.port });
+    const socket = connectBriefly(target);
     attempt.onEnd(() => socket.destroy());
-    socket.once('connect', () => attempt.end(true, 'connected'));
+    whenReady(socket, 'http', () => attempt.end(true, 'connected'));
     socket.on('error', (error) => attempt.fail(error));
   });
 }

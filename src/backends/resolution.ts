@@ -1,6 +1,6 @@
 /** What a name turned out to stand for, or why it could not be told. */
 
-import type { Target } from './name-state.ts';
+import type { Target } from './target.ts';
 
 /** What is asked for. */
 export interface Name {

@@ -14,7 +14,6 @@ import { isQueryable } from './dns/message.ts';
 import { askService, type KnownHosts } from './dns/services.ts';
 import { serversFor, zonesOf } from './dns/zones.ts';
 import { type HostsFile, lookUpHost, parseHostsFile } from './hosts-file.ts';
-import { plainTargets, type Target } from './name-state.ts';
 import { ParsedFile } from './parsed-file.ts';
 import {
   type Answer,
@@ -27,6 +26,7 @@ import {
   worseOf,
 } from './resolution.ts';
 import { candidates, parseResolvConf, type ResolvConf, serverLabel } from './resolv-conf.ts';
+import { plainTargets, type Target } from './target.ts';
 
 export interface ResolverOptions {
   readonly config: ResolverConfig;

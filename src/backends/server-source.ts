@@ -4,7 +4,7 @@ import type { HealthConfig, ServerUrl } from '../config/schema.ts';
 import { endpointLabel, type HealthState, type ResolutionState, type Standing } from './endpoint.ts';
 import type { EndpointHealth } from './health.ts';
 import { isDecided, type NameState } from './name-state.ts';
-import type { Probe } from './probe.ts';
+import type { Probe } from './probe-target.ts';
 import { isDenial } from './resolution.ts';
 import { srvFactors, srvRanks, type Target } from './server-weights.ts';
 import type { SharedCheck, SharedChecks } from './shared-checks.ts';

@@ -4,7 +4,7 @@ import type { HealthConfig } from '../config/schema.ts';
 import { type CheckEdges, CheckLoop } from './check-loop.ts';
 import type { CheckResult } from './endpoint.ts';
 import { type EndpointHealth, initialHealth } from './health.ts';
-import type { Probe } from './probe.ts';
+import type { Probe } from './probe-target.ts';
 
 /** A check that has ended; `before` is `after` when it could not even be tried. */
 export interface CheckReport<User> {

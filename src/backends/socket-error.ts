@@ -13,6 +13,8 @@ const WORDS: Readonly<Record<string, string>> = {
   EPERM: 'connecting is not permitted on this host',
   UND_ERR_SOCKET: 'connection closed without a response',
   UND_ERR_HEADERS_OVERFLOW: 'response head is too large',
+  EPROTO: 'TLS: the handshake failed',
+  CERT_NOT_YET_VALID: 'TLS: the certificate is not valid yet',
   CERT_HAS_EXPIRED: 'TLS: the certificate has expired',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'TLS: the certificate is self-signed',
   SELF_SIGNED_CERT_IN_CHAIN: 'TLS: the certificate chain is self-signed',
@@ -26,15 +28,33 @@ const WORDS: Readonly<Record<string, string>> = {
 /** What is missing on this host rather than wrong with the endpoint. */
 const LOCAL = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'EAGAIN']);
 
+/** Node's message for an upstream that closes during the handshake; its code, ECONNRESET, does not tell. */
+const HANDSHAKE_CLOSED = 'Client network socket disconnected before secure TLS connection was established';
+
+/** Errors of the handshake, by OpenSSL and Node. */
+const HANDSHAKE_CODE = /^(?:ERR_SSL_|ERR_TLS_|ERR_OSSL_|EPROTO$)/;
+
+/** Results of the certificate check (X509_V_ERR_*), by the names that Node gives them as codes. */
+const CERTIFICATE_CODE =
+  /^(?:CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERROR_IN_C(?:ERT|RL)_|INVALID_CA$|INVALID_PURPOSE$|PATH_LENGTH_EXCEEDED$|HOSTNAME_MISMATCH$|UNSPECIFIED$)/;
+
+/** True if the TLS handshake or the check of the certificate failed, while the endpoint accepts TCP connections. Pure. */
+export function isTlsFailure(error: Error): boolean {
+  const code = codeOf(error);
+  return HANDSHAKE_CODE.test(code) || CERTIFICATE_CODE.test(code) || error.message === HANDSHAKE_CLOSED;
+}
+
 export function socketError(error: Error): string {
   const code = codeOf(error);
+  if (error.message === HANDSHAKE_CLOSED)
+    return 'TLS: the endpoint closed the connection during the handshake';
   if (error.message === 'bad upgrade') return 'HTTP 101, though no upgrade was asked for';
   const words = WORDS[code];
   if (words !== undefined) return words;
   if (LOCAL.has(code)) return `not checked: this host is short of sockets, files or memory (${code})`;
   // undici's name: its code is that of llhttp, and for some answers there is none.
   if (error.name === 'HTTPParserError') return 'response is not HTTP/1';
-  if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) return `TLS: ${code}`;
+  if (isTlsFailure(error)) return `TLS: ${code}`;
   return error.message.slice(0, 200);
 }
 

@@ -14,7 +14,6 @@ import {
   type ResolutionState,
 } from './endpoint.ts';
 import { Gate } from './gate.ts';
-import { targetLabel } from './name-state.ts';
 import type { OutlierCause } from './outlier.ts';
 import { probe } from './probe.ts';
 import type { NameResolver } from './resolution.ts';
@@ -23,6 +22,7 @@ import { ServerSource, type Shared } from './server-source.ts';
 import { type CheckReport, SharedChecks } from './shared-checks.ts';
 import { type NameReport, SharedNames } from './shared-names.ts';
 import { type StateLog, StateReporter } from './state-reporter.ts';
+import { targetLabel } from './target.ts';
 
 /** What has states: an endpoint's health, its place in traffic by failures or by configuration; a name; a backend. */
 export type StateKind = 'health' | 'ejection' | 'drain' | 'dns' | 'circuit';

@@ -3,11 +3,11 @@ import { parseArgs } from 'node:util';
 import { readConfig } from '../config/load.ts';
 import { formatProblem } from '../config/problems.ts';
 import type { Config, RedisConfig } from '../config/schema.ts';
-import { userOfText } from '../pinning/identity.ts';
 import { PinKeys } from '../pinning/pin-record.ts';
 import { deletePins, scanPins } from '../pinning/pin-scan.ts';
 import { createRedisClient, type RedisClient } from '../pinning/redis-client.ts';
 import { redisFaultOf } from '../pinning/redis-fault.ts';
+import { userOfText } from '../pinning/user-id.ts';
 import { type CommandIo, UsageError } from './io.ts';
 
 const HELP = `Usage: pointsman pins count  --config FILE [--pin PIN] [--output text|json]

@@ -5,8 +5,8 @@ import { freeName, isTelling, stemOf } from './names.ts';
 import { optionOf, type ProxySection, textsOf } from './proxies.ts';
 import { writeDuration } from './quantities.ts';
 import type { Report } from './report.ts';
-import type { Statement } from './sections.ts';
 import type { Server } from './servers.ts';
+import type { Statement } from './statement.ts';
 
 export type BackendInput = ConfigInput['backends'][string];
 

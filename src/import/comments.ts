@@ -2,7 +2,7 @@
 import path from 'node:path';
 import type { BuiltBackend } from './backends.ts';
 import type { BuiltRoute } from './routes.ts';
-import type { Statement } from './sections.ts';
+import type { Statement } from './statement.ts';
 
 /** By key path. */
 export function commentsOf(

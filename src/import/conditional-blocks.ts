@@ -1,5 +1,5 @@
 /** `.if`, `.elif`, `.else`, `.endif` and the messages of `.notice` and its kin (Configuration Manual, 2.4). */
-import type { Statement } from './sections.ts';
+import type { Statement } from './statement.ts';
 import type { Place, Verdicts } from './verdict.ts';
 
 interface Block {

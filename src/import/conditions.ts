@@ -3,7 +3,7 @@ import { suggestion } from '../config/nearest.ts';
 import { type CriterionContext, type Factor, readCriterion } from './criteria.ts';
 import type { Word } from './lexer.ts';
 import { conjunction, MAX_TERMS, not, type Term } from './logic.ts';
-import type { Statement } from './sections.ts';
+import type { Statement } from './statement.ts';
 import type { Verdicts } from './verdict.ts';
 
 /** One way for a condition to hold: tests of the request, draws of dice, and backends that live or do not. */

@@ -8,7 +8,7 @@ import { lastOf, type Proxies, type ProxySection, statementsOf, textsOf } from '
 import type { Report } from './report.ts';
 import { type Step, stepOf } from './rows.ts';
 import { parseSample, type Sample } from './sample.ts';
-import type { Statement } from './sections.ts';
+import type { Statement } from './statement.ts';
 import type { Verdicts } from './verdict.ts';
 
 /** Conditions at hand: files are read, variables and listeners known. */

@@ -6,7 +6,7 @@ import type { Acls } from './conditions.ts';
 import { type ProxySection, textsOf } from './proxies.ts';
 import type { Report } from './report.ts';
 import { parseSample } from './sample.ts';
-import type { Statement } from './sections.ts';
+import type { Statement } from './statement.ts';
 
 export type RulesInput = NonNullable<ConfigInput['routes'][number]['request']>;
 

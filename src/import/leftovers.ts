@@ -2,7 +2,8 @@
 import { suggestion } from '../config/nearest.ts';
 import { textsOf } from './proxies.ts';
 import type { Fate, Report } from './report.ts';
-import type { Section, Statement } from './sections.ts';
+import type { Section } from './sections.ts';
+import type { Statement } from './statement.ts';
 import type { Verdicts } from './verdict.ts';
 
 type Entry = readonly [pattern: RegExp, fate: Fate, note: string];

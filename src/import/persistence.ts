@@ -4,7 +4,7 @@ import { lastOf, type ProxySection, statementsOf, textsOf } from './proxies.ts';
 import { parseBytes, parseTime, writeDuration } from './quantities.ts';
 import type { Report } from './report.ts';
 import { parseSample } from './sample.ts';
-import type { Statement } from './sections.ts';
+import type { Statement } from './statement.ts';
 
 export type PinInput = NonNullable<ConfigInput['pins']>[string];
 type Source = PinInput['by'][number];

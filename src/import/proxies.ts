@@ -1,6 +1,7 @@
 /** Frontends, backends and listens with what they inherit (Configuration Manual, 4). */
 import { suggestion } from '../config/nearest.ts';
-import type { Section, Statement } from './sections.ts';
+import type { Section } from './sections.ts';
+import type { Statement } from './statement.ts';
 import type { Verdicts } from './verdict.ts';
 
 export interface ProxySection {

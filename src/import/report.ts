@@ -1,5 +1,5 @@
 /** What became of every line: each statement is accounted for once, by the worst that any part of it met. */
-import type { Statement } from './sections.ts';
+import type { Statement } from './statement.ts';
 import { printable } from './verdict.ts';
 
 export type Fate = 'translated' | 'approximated' | 'not supported';

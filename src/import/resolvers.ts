@@ -4,7 +4,8 @@ import type { ConfigInput } from '../config/schema.ts';
 import { textsOf } from './proxies.ts';
 import { parseCount, parseTime, writeDuration } from './quantities.ts';
 import type { Report } from './report.ts';
-import type { Section, Statement } from './sections.ts';
+import type { Section } from './sections.ts';
+import type { Statement } from './statement.ts';
 import type { Verdicts } from './verdict.ts';
 
 type ResolverInput = NonNullable<ConfigInput['resolver']>;

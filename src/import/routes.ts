@@ -12,8 +12,8 @@ import type { Proxies, ProxySection } from './proxies.ts';
 import { type Rational, ratio, times, wholeNumbers } from './rational.ts';
 import type { Report } from './report.ts';
 import type { Row, Share } from './rows.ts';
-import type { Statement } from './sections.ts';
 import type { Server } from './servers.ts';
+import type { Statement } from './statement.ts';
 import type { RouteTimeouts } from './timeouts.ts';
 
 export type RouteInput = ConfigInput['routes'][number];

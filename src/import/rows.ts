@@ -2,7 +2,7 @@
 import type { Alive, Choice } from './conditions.ts';
 import { and, type Condition, conjunction, FALSE, implies, not, or, type Term } from './logic.ts';
 import { complement, ONE, plus, type Rational, ratio, times, ZERO } from './rational.ts';
-import type { Statement } from './sections.ts';
+import type { Statement } from './statement.ts';
 
 /** A backend of HAProxy, or one server of it. */
 export interface Target {

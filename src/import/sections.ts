@@ -2,11 +2,8 @@
 import { suggestion } from '../config/nearest.ts';
 import { ConditionalBlocks } from './conditional-blocks.ts';
 import { lexLine, type Word } from './lexer.ts';
+import type { Statement } from './statement.ts';
 import type { Place, Verdicts } from './verdict.ts';
-
-export interface Statement extends Place {
-  readonly words: readonly Word[];
-}
 
 export interface Section {
   readonly kind: string;

@@ -2,7 +2,7 @@
 import { suggestion } from '../config/nearest.ts';
 import type { Word } from './lexer.ts';
 import { parseCount, parseTime } from './quantities.ts';
-import type { Statement } from './sections.ts';
+import type { Statement } from './statement.ts';
 import type { Verdicts } from './verdict.ts';
 
 export interface ServerOptions {

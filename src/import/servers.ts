@@ -2,8 +2,8 @@
 import { isIP } from 'node:net';
 import { type ProxySection, textsOf } from './proxies.ts';
 import { parseCount } from './quantities.ts';
-import type { Statement } from './sections.ts';
 import { applyOptions, copyOptions, initialOptions, type ServerOptions } from './server-options.ts';
+import type { Statement } from './statement.ts';
 import type { Verdicts } from './verdict.ts';
 
 export interface Server {

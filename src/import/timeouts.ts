@@ -3,7 +3,7 @@ import type { ConfigInput } from '../config/schema.ts';
 import { type ProxySection, statementsOf, textsOf } from './proxies.ts';
 import { parseTime, writeDuration } from './quantities.ts';
 import type { Report } from './report.ts';
-import type { Statement } from './sections.ts';
+import type { Statement } from './statement.ts';
 import type { Verdicts } from './verdict.ts';
 
 export type TimeoutsInput = NonNullable<ConfigInput['timeouts']>;

@@ -5,7 +5,6 @@
  */
 
 import type { LogDestination } from './log-sink.ts';
-import type { RecentFailures } from './recent-failures.ts';
 
 const MAX_PATH = 2048;
 /** Bounds what a client can put into a line through its other fields. */
@@ -84,10 +83,16 @@ export interface AccessLogOptions {
   readonly sample: number;
 }
 
+/** Stores failed requests for the status page. */
+export interface FailureStore {
+  /** @param at epoch milliseconds */
+  add(record: AccessRecord, at: number): void;
+}
+
 export class AccessLog {
   readonly #destination: Pick<LogDestination, 'write'>;
   readonly #service: string;
-  readonly #failures: RecentFailures | undefined;
+  readonly #failures: FailureStore | undefined;
   readonly #now: () => number;
   readonly #random: () => number;
   #mode: AccessLogOptions['mode'];
@@ -101,7 +106,7 @@ export class AccessLog {
       readonly destination: Pick<LogDestination, 'write'>;
       readonly service: string;
       /** Takes the failures too, whatever is written. */
-      readonly failures?: RecentFailures;
+      readonly failures?: FailureStore;
     },
     options: AccessLogOptions & { readonly random?: () => number; readonly now?: () => number },
   ) {

@@ -3,7 +3,7 @@
  * address nor the query is kept, and parts of the path that may be an id are left out.
  */
 
-import type { AccessRecord } from './access-log.ts';
+import type { AccessRecord, FailureStore } from './access-log.ts';
 
 export interface FailedRequest {
   /** Epoch milliseconds. */
@@ -32,7 +32,7 @@ export const MAX_FAILURES = 50;
 
 const MAX_TEXT = 64;
 
-export class RecentFailures {
+export class RecentFailures implements FailureStore {
   readonly #ring: FailedRequest[] = [];
 
   add(record: AccessRecord, at: number): void {

@@ -10,7 +10,7 @@
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { BoundedMap } from './bounded-map.ts';
-import { cookieValue } from './identity.ts';
+import { cookieValue } from './cookie-value.ts';
 
 const VERSION = '1';
 const ID_BYTES = 16;

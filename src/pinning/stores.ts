@@ -1,7 +1,7 @@
 /** The stores of all pins of a configuration; stores whose settings did not change survive a reload. */
 import type { Config } from '../config/schema.ts';
-import type { Pin } from '../routing/table.ts';
 import { MemoryPinStore } from './memory-store.ts';
+import type { Pin } from './pin.ts';
 import { PinKeys } from './pin-record.ts';
 import { type LinkState, RedisLink } from './redis-link.ts';
 import { RedisPinStore } from './redis-store.ts';

@@ -7,8 +7,9 @@ import type { Conditions } from '../routing/conditions.ts';
 import { guardedRoute } from '../routing/guard.ts';
 import { groupClassOf } from '../routing/invariants.ts';
 import { matchRoute, type RequestFacts } from '../routing/match.ts';
+import type { Route } from '../routing/route.ts';
 import { routeOf } from '../routing/route-request.ts';
-import type { Route, RoutingTable } from '../routing/table.ts';
+import type { RoutingTable } from '../routing/table.ts';
 import { compareRows, type RowPlan } from './plan.ts';
 import { backendOfBucket } from './user-moves.ts';
 

@@ -6,7 +6,8 @@ import type { Config } from '../config/schema.ts';
 import { percentages } from '../config/split-weights.ts';
 import { guardedRoute } from '../routing/guard.ts';
 import { describeInvariant, groupClassOf } from '../routing/invariants.ts';
-import { compileTable, type Route, type RoutingTable } from '../routing/table.ts';
+import type { Route } from '../routing/route.ts';
+import { compileTable, type RoutingTable } from '../routing/table.ts';
 import { type UserMoves, userMoves } from './user-moves.ts';
 
 export interface Plan {

@@ -1,8 +1,8 @@
 /** Which users a changed row moves. Pure. */
 import { BUCKETS, type BucketLayout } from '../routing/bucket.ts';
 import { decide } from '../routing/decide.ts';
+import type { Route } from '../routing/route.ts';
 import { everyBackend } from '../routing/split.ts';
-import type { Route } from '../routing/table.ts';
 
 /** Users that a decision is asked for where buckets alone do not say it; always the same ones. */
 export const SAMPLE = 100_000;

@@ -10,8 +10,8 @@
  * 6. the weights.
  */
 import { backendOfUser, bucketOfHash, userHash } from './bucket.ts';
+import type { Route, Split } from './route.ts';
 import { drawBackend, everyBackend, type Rotation } from './split.ts';
-import type { Route, Split } from './table.ts';
 
 /** `only`: the split has one backend; `pin`: remembered; `bucket`: by the user's hash; `weights`: drawn. */
 export type DecisionSource = 'only' | 'pin' | 'bucket' | 'weights';

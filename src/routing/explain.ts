@@ -10,8 +10,9 @@ import { type Decision, decide } from './decide.ts';
 import { guardedRoute } from './guard.ts';
 import { type GroupClass, groupClassOf } from './invariants.ts';
 import { matchRoute, mismatch, type RequestFacts } from './match.ts';
+import type { Route } from './route.ts';
 import { routeOf } from './route-request.ts';
-import type { Route, RoutingTable } from './table.ts';
+import type { RoutingTable } from './table.ts';
 
 /** In the order in which they are asked; each comes before those that follow. */
 export const PRECEDENCE = ['invariant', 'health', 'override', 'pin', 'bucket', 'weights'] as const;

@@ -1,18 +1,41 @@
-/** The values within a field, taken apart as HAProxy and RFC 9110, 5.6.1 do. */
+/**
+ * Splits a header into values at its commas (RFC 9110, 5.6.1). A comma in a quoted string separates nothing. Strings may
+ * be anywhere in a value, and a backslash escapes the next character of a string, as in HAProxy. Unlike HAProxy, a quote
+ * that is not closed protects nothing: otherwise a client that sends `"x` would hide the values that a gateway appends.
+ */
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
 const BACKSLASH = 0x5c;
 
-/** Where the value that begins at `from` ends: at the next comma outside of quotes, or at the end of the line. */
-export function endOfValue(line: string, from: number): number {
+/**
+ * Returns the offset of the quote that is not closed; the length of the line if there is none. Every later quote is not
+ * closed either: a string that begins there reads the same characters.
+ */
+export function unclosedQuote(line: string): number {
+  for (let open = line.indexOf('"'); open !== -1; ) {
+    let at = open + 1;
+    while (at < line.length && line.charCodeAt(at) !== QUOTE) at += line.charCodeAt(at) === BACKSLASH ? 2 : 1;
+    if (at >= line.length) return open;
+    open = line.indexOf('"', at + 1);
+  }
+  return line.length;
+}
+
+/**
+ * Returns the offset of the comma that ends the value; the length of the line for the last value.
+ *
+ * @param from     offset at which the value begins
+ * @param unclosed result of `unclosedQuote` for this line
+ */
+export function endOfValue(line: string, from: number, unclosed: number): number {
   let quoted = false;
   for (let at = from; at < line.length; at++) {
     const code = line.charCodeAt(at);
     if (quoted) {
       if (code === BACKSLASH) at++;
       else if (code === QUOTE) quoted = false;
-    } else if (code === QUOTE) quoted = true;
+    } else if (code === QUOTE) quoted = at < unclosed;
     else if (code === COMMA) return at;
   }
   return line.length;
@@ -27,11 +50,12 @@ export function trimBlanks(line: string, from: number, to: number): string {
   return start === 0 && end === line.length ? line : line.slice(start, end);
 }
 
-/** The values of a comma-separated list, empty ones included; a comma within quotes separates nothing. */
+/** Returns the values of a comma-separated list, empty values included. */
 export function listValues(line: string): string[] {
   const values: string[] = [];
+  const unclosed = unclosedQuote(line);
   for (let from = 0; ; ) {
-    const end = endOfValue(line, from);
+    const end = endOfValue(line, from, unclosed);
     values.push(trimBlanks(line, from, end));
     if (end >= line.length) return values;
     from = end + 1;

@@ -9,12 +9,12 @@ export type GroupReading =
 const NONE: GroupReading = { kind: 'none' };
 
 /**
- * Reads the values of the group field. A comma separates values even within one line, since an intermediary may join
- * two lines into one (RFC 9110, 5.3), and HAProxy's `hdr()` splits there too; equal values, in any case, are one.
- * A comma within quotes separates nothing. Quotes and parameters are part of the value, so `FREE;q=1` is no known
- * group, as with HAProxy.
+ * Reads the values of the group header. A comma separates values even within one line, since an intermediary may join
+ * two lines into one (RFC 9110, 5.3), and HAProxy's `hdr()` splits there too. Values that differ only in case are equal.
+ * A comma in a quoted string separates nothing; a quote that is not closed protects no comma. Quotes and parameters are
+ * part of the value, so `FREE;q=1` is an unknown group, as in HAProxy.
  *
- * @param values one or more field lines
+ * @param values one or more header lines
  */
 export function readGroup(values: readonly string[]): GroupReading {
   const groups: string[] = [];

@@ -1,8 +1,9 @@
 /** Rows as groups see them to whom something is promised, and as an operator has them for a while. */
+import type { Config } from '../config/schema.ts';
 import { type SplitWeights, splitWeights } from '../config/split-weights.ts';
 import { layOut } from './bucket.ts';
 import { type GroupClass, type Groups, guardWeights, type Invariant } from './invariants.ts';
-import type { Route, RoutingTable, Split } from './table.ts';
+import type { Route, Split } from './route.ts';
 
 /**
  * The row with weights that an operator set by hand, until they are taken back. They come before pins: a user leaves a
@@ -11,7 +12,7 @@ import type { Route, RoutingTable, Split } from './table.ts';
  * @param override by backend of the split; one that is not named gets nothing
  */
 export function withWeights(
-  table: RoutingTable,
+  table: { readonly config: Config; readonly groups: Groups },
   route: Route,
   override: Readonly<Record<string, number>>,
 ): Route {

@@ -1,7 +1,8 @@
 /** Which row of the table a request matches: first match wins. */
 import type { Comparison, Conditions, Match, NamedTest } from './conditions.ts';
-import { endOfValue, trimBlanks } from './field-values.ts';
-import type { Route, RoutingTable } from './table.ts';
+import { endOfValue, trimBlanks, unclosedQuote } from './field-values.ts';
+import type { Route } from './route.ts';
+import type { RoutingTable } from './table.ts';
 
 /** What routing may look at. The same object is made from a live request and by `pointsman explain`. */
 export interface RequestFacts {
@@ -131,8 +132,9 @@ function headerMatches(test: NamedTest, rawHeaders: readonly string[]): boolean 
 
 /** An empty field has no value at all, as HAProxy sees it. */
 function anyOfList(test: NamedTest, line: string): boolean {
+  const unclosed = unclosedQuote(line);
   for (let from = 0; from <= line.length; ) {
-    const end = endOfValue(line, from);
+    const end = endOfValue(line, from, unclosed);
     if (compares(test, trimBlanks(line, from, end))) return true;
     from = end + 1;
   }

@@ -2,7 +2,8 @@
 import { guardedRoute } from './guard.ts';
 import { type GroupClass, groupClassOf } from './invariants.ts';
 import { matchRoute, type RequestFacts } from './match.ts';
-import type { Route, RoutingTable } from './table.ts';
+import type { Route } from './route.ts';
+import type { RoutingTable } from './table.ts';
 
 /**
  * The first row that matches, save that a group which no row names goes to the row for such groups instead of the one

@@ -3,8 +3,12 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { describe, test } from 'node:test';
-import { type HttpProbe, probe } from '../../src/backends/probe.ts';
+import { probe } from '../../src/backends/probe.ts';
+import type { HttpProbe } from '../../src/backends/probe-target.ts';
+import { oneBackend } from '../support/design-table.ts';
+import { startPointsman } from '../support/pointsman-process.ts';
 import { type RawAnswer, type RawUpstream, startRawUpstream } from '../support/raw-upstream.ts';
+import { send } from '../support/request.ts';
 import { inTime, waitFor } from '../support/wait-for.ts';
 
 /** Enough to fill every buffer of the kernel many times over. */
@@ -99,7 +103,8 @@ describe('a check by status', () => {
       'HTTP/1.2 200 OK\r\n\r\n',
       'HTTP/1.1 20 OK\r\n\r\n',
       'HTTP/1.1 2000 OK\r\n\r\n',
-      'HTTP/1.1 999 OK\r\n\r\n',
+      'HTTP/1.1 099 OK\r\n\r\n',
+      'HTTP/1.1 2000',
       'http/1.1 200 OK\r\n\r\n',
       '<html>200</html>',
       ' HTTP/1.1 200 OK\r\n\r\n',
@@ -118,7 +123,37 @@ describe('a check by status', () => {
     assert.equal(await check(await ending('HTT')), 'bad: connection closed within the response head');
     assert.equal(await check(await ending(HEAD)), 'bad: connection closed within the response head');
     assert.equal(await check(await ending('HTTP/1.0 200\r\n\r\n')), 'good: HTTP 200');
-    assert.equal(await check(await ending('HTTP/1.1 200 OK\n\n')), 'good: HTTP 200');
+  });
+
+  test('fails if traffic rejects the response', async () => {
+    const lineFeed = 'bad: invalid HTTP/1 response: a line ends with LF instead of CRLF';
+    let text = '';
+    const upstream = await startRawUpstream({ early: () => text });
+    const proxy = await startPointsman(
+      oneBackend(`http://127.0.0.1:${upstream.port}`, {
+        health: { enabled: false },
+        retries: { attempts: 0 },
+      }),
+    );
+    for (const [response, verdict] of [
+      ['HTTP/1.1 200 OK\n\n', lineFeed],
+      ['HTTP/1.1 200\n\r\n', lineFeed],
+      ['HTTP/1.1 200 OK\r\nA: b\n\r\n', lineFeed],
+      ['HTTP/1.1 200 OK\r\nA: b\r\n\n', lineFeed],
+      ['HTTP/1.1 103 Early\n\nHTTP/1.1 200 OK\r\n\r\n', lineFeed],
+      ['HTTP/1.1 200 O\x01K\r\n\r\n', 'bad: invalid HTTP/1 response: a control character in the status line'],
+      ['HTTP/1.1 200 OK\r\nA : b\r\n\r\n', 'bad: invalid HTTP/1 response: malformed header line'],
+      ['HTTP/1.1 200 OK\r\nA: \x00\r\n\r\n', 'bad: invalid HTTP/1 response: malformed header line'],
+      [
+        `${HEAD}Content-Length: 1\r\nContent-Length: 1\r\n\r\nx`,
+        'bad: invalid HTTP/1 response: two Content-Length headers',
+      ],
+    ] as const) {
+      text = response;
+      assert.equal(await check(upstream), verdict, JSON.stringify(text));
+      assert.equal((await send(proxy.trafficPort)).status, 502, JSON.stringify(text));
+    }
+    await proxy.stop();
   });
 
   test('finds the same however the response is cut into packets', async () => {
@@ -204,5 +239,23 @@ describe('a check by body', () => {
     assert.equal(await check(await listen('SSH-2.0-x\r\n'), { body }), 'bad: response is not HTTP/1');
     const twice = `${HEAD}Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx`;
     assert.match(await check(await listen(twice), { body }), /^bad: /);
+  });
+
+  test('of a response that undici accepts and traffic rejects fails', async () => {
+    const rest = 'Content-Length: 13\r\n\r\nstatus: ready';
+    for (const [response, verdict] of [
+      [
+        `HTTP/1.1 200 O\x01K\r\n${rest}`,
+        'bad: invalid HTTP/1 response: a control character in the status line',
+      ],
+      [
+        `${HEAD}Transfer-Encoding: gzip, chunked\r\n\r\nd\r\nstatus: ready\r\n0\r\n\r\n`,
+        'bad: invalid HTTP/1 response: Transfer-Encoding is not chunked',
+      ],
+      [`HTTP/1.1 200 Fine \xe4\r\nA: \xff\r\n${rest}`, 'good: HTTP 200, with the text in its body'],
+      [`HTTP/1.1 103 \r\nA: b\r\n\r\n${HEAD}${rest}`, 'good: HTTP 200, with the text in its body'],
+    ] as const) {
+      assert.equal(await check(await listen(response), { body }), verdict, JSON.stringify(response));
+    }
   });
 });

@@ -8,11 +8,13 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { describe, test } from 'node:test';
 import { getCACertificates, setDefaultCACertificates, type TLSSocket } from 'node:tls';
 import type { BackendEndpoints } from '../../src/backends/endpoint.ts';
-import { type HttpProbe, probe, probeHttp, probeTcp } from '../../src/backends/probe.ts';
+import { probe, probeHttp, probeTcp } from '../../src/backends/probe.ts';
+import type { HttpProbe } from '../../src/backends/probe-target.ts';
 import { BackendSupervisor, type SupervisorEvent } from '../../src/backends/supervisor.ts';
 import { type ConfigInput, configSchema } from '../../src/config/schema.ts';
 import { selfSigned } from '../support/certificate.ts';
 import { cleanUp } from '../support/clean-up.ts';
+import { reserveClosedPort } from '../support/closed-port.ts';
 import { oneBackend } from '../support/design-table.ts';
 import { startDnsServer } from '../support/dns-server.ts';
 import { startHttpUpstream } from '../support/http-upstream.ts';
@@ -60,12 +62,6 @@ const listenRaw = (bytes: string, then: (socket: Socket) => void = () => {}) =>
     }),
   );
 
-async function closedPort(): Promise<number> {
-  const { port, close } = await listen(createServer());
-  close();
-  return port;
-}
-
 function httpProbe(port: number, changes: Partial<HttpProbe> = {}): HttpProbe {
   return {
     kind: 'http',
@@ -102,7 +98,7 @@ describe('a TCP check', () => {
   });
 
   test('fails where nobody listens', async () => {
-    const port = await closedPort();
+    const port = await reserveClosedPort();
     assert.deepEqual(await verdict(probeTcp({ address: '127.0.0.1', port, timeout: 1_000 })), [
       false,
       'connection refused',
@@ -233,7 +229,10 @@ describe('an HTTP check', () => {
   });
 
   test('says what is wrong in the words of the one who runs the upstream', async () => {
-    assert.deepEqual(await verdict(probe(httpProbe(await closedPort()))), [false, 'connection refused']);
+    assert.deepEqual(await verdict(probe(httpProbe(await reserveClosedPort()))), [
+      false,
+      'connection refused',
+    ]);
     const closing = await listenRaw('', (socket) => socket.end());
     assert.deepEqual(await verdict(probe(httpProbe(closing.port))), [
       false,
@@ -376,7 +375,7 @@ describe('backends whose upstreams die and come back', () => {
   test('one that is dead at the start is down after its first check, and does not stop the others', async () => {
     const { port } = await listen(createServer());
     const { supervisor, health } = supervise({
-      dead: { url: `http://127.0.0.1:${await closedPort()}` },
+      dead: { url: `http://127.0.0.1:${await reserveClosedPort()}` },
       live: { url: `http://127.0.0.1:${port}` },
     });
     await supervisor.whenSettled();

@@ -33,8 +33,24 @@ function pem(label: string, bytes: Buffer): string {
   return `-----BEGIN ${label}-----\n${bytes.toString('base64').replace(/.{1,64}/g, '$&\n')}-----END ${label}-----\n`;
 }
 
+const HOUR = 3_600_000;
+
 /** Valid for an hour on either side of now, for these DNS names and IPv4 addresses. */
 export function selfSigned(...names: readonly string[]): Certificate {
+  return selfSignedBetween(Date.now() - HOUR, Date.now() + HOUR, names);
+}
+
+/** Expired an hour ago. */
+export function expired(...names: readonly string[]): Certificate {
+  return selfSignedBetween(Date.now() - 2 * HOUR, Date.now() - HOUR, names);
+}
+
+/** Valid in an hour. */
+export function notYetValid(...names: readonly string[]): Certificate {
+  return selfSignedBetween(Date.now() + HOUR, Date.now() + 2 * HOUR, names);
+}
+
+function selfSignedBetween(notBefore: number, notAfter: number, names: readonly string[]): Certificate {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const name = der(SEQUENCE, der(0x31, der(SEQUENCE, COMMON_NAME, der(0x0c, 'pointsman test'))));
   const alternatives = names.map((alternative) =>
@@ -50,7 +66,7 @@ export function selfSigned(...names: readonly string[]): Certificate {
     der(0x02, Buffer.from([1])),
     ECDSA_SHA256,
     name,
-    der(SEQUENCE, utcTime(Date.now() - 3_600_000), utcTime(Date.now() + 3_600_000)),
+    der(SEQUENCE, utcTime(notBefore), utcTime(notAfter)),
     name,
     publicKey.export({ type: 'spki', format: 'der' }),
     der(

@@ -1,20 +1,27 @@
-/** A port of 127.0.0.1 that nothing listens on, and nothing else can take while the test runs. */
+/** A port of 127.0.0.1 that nothing listens on while the tests run. */
 
-import { type AddressInfo, connect, createServer } from 'node:net';
-import { cleanUp } from './clean-up.ts';
+import { randomInt } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { isFree } from './free-port.ts';
 
-/** It is the local port of an open connection: connecting to it is refused, and listening on it would fail. */
+/** Below the ports that `freePort` hands out. Tests may share a closed port: nothing ever listens on these. */
+const LOWEST = 4_400;
+const HIGHEST = 4_899;
+
+/**
+ * Returns a port to which connecting is refused. It is not a port that the kernel gives to outgoing connections: a
+ * connection to such a port can take that port itself, and then connects to itself.
+ */
 export async function reserveClosedPort(): Promise<number> {
-  const server = createServer((socket) => socket.on('error', () => {}));
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const holder = connect((server.address() as AddressInfo).port, '127.0.0.1');
-  cleanUp(() => {
-    holder.destroy();
-    server.close();
-  });
-  await new Promise<void>((resolve, reject) => {
-    holder.once('connect', resolve);
-    holder.once('error', reject);
-  });
-  return holder.localPort!;
+  const range = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8');
+  const lowestOutgoing = Number(range.trim().split(/\s+/)[0]);
+  if (lowestOutgoing <= HIGHEST) {
+    throw new Error(
+      `ip_local_port_range begins at ${lowestOutgoing}; tests need closed ports: set it above ${HIGHEST}`,
+    );
+  }
+  for (;;) {
+    const port = randomInt(LOWEST, HIGHEST + 1);
+    if (await isFree(port)) return port;
+  }
 }

@@ -1,4 +1,5 @@
 /** Requests made of the words of a haproxy.cfg, and of what is nearly those words. */
+import { unclosedQuote } from '../../src/routing/field-values.ts';
 import type { SentRequest } from './side-by-side.ts';
 
 export interface Vocabulary {
@@ -57,7 +58,7 @@ export function requestOf(words: Vocabulary, random: () => number): SentRequest 
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
   const chance = (share: number) => random() < share;
   const value = () =>
-    words.values.length === 0 ? 'x' : varied(pick(words.values), () => pick(words.values), random);
+    words.values.length === 0 ? 'x' : closed(varied(pick(words.values), () => pick(words.values), random));
   const headers: string[] = ['Host', pick(HOSTS) + (chance(0.2) ? pick([':8443', ':80', ':8080']) : '')];
   for (const name of words.headers) {
     if (!chance(2 / (words.headers.length + 2))) continue;
@@ -94,6 +95,11 @@ function pathOf(path: string, random: () => number, pick: <T>(list: readonly T[]
     `${path}.png`,
     `/a${path}/static/b`,
   ]);
+}
+
+/** HAProxy keeps a list together behind a quote that is not closed; Pointsman splits it. */
+function closed(line: string): string {
+  return line.includes(',') && unclosedQuote(line) < line.length ? line.replaceAll('"', '') : line;
 }
 
 function cookieValue(text: string): string {

@@ -1,7 +1,7 @@
 /** SRV records (RFC 2782) of one absolute name, with the addresses of the hosts that they point to. */
 
-import type { Target } from '../name-state.ts';
 import { type Failure, failure, isDenial, worseOf } from '../resolution.ts';
+import type { Target } from '../target.ts';
 import {
   type Addresses,
   type Ask,

@@ -149,7 +149,7 @@ suite('groups to which something is promised', () => {
       async (i) => (await ask(proxy.trafficPort, undefined, users[i]!)).echo().upstream,
     );
     assert.deepEqual(others, before, 'drain keeps everybody else where he is remembered');
-    for (const group of ['ENTERPRISE', 'FREE, Enterprise']) {
+    for (const group of ['ENTERPRISE', 'FREE, Enterprise', '"x,ENTERPRISE', '"x\\",ENTERPRISE']) {
       const now = await inParallel(
         users.length,
         8,

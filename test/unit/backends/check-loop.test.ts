@@ -4,7 +4,7 @@ import { CheckLoop } from '../../../src/backends/check-loop.ts';
 import type { HealthState } from '../../../src/backends/endpoint.ts';
 import { Gate } from '../../../src/backends/gate.ts';
 import { type EndpointHealth, initialHealth } from '../../../src/backends/health.ts';
-import type { ProbeResult } from '../../../src/backends/probe.ts';
+import type { ProbeResult } from '../../../src/backends/probe-attempt.ts';
 import { configSchema, type HealthConfig, healthOf } from '../../../src/config/schema.ts';
 import { ManualClock, settle } from './fixtures/manual-clock.ts';
 

@@ -10,10 +10,10 @@ import {
   type NameState,
   nextQuestionIn,
   pendingName,
-  plainTargets,
   staticName,
 } from '../../../src/backends/name-state.ts';
 import type { Answer, FailureKind, Resolution } from '../../../src/backends/resolution.ts';
+import { plainTargets } from '../../../src/backends/target.ts';
 
 const BOUNDS = { minTtl: 1_000, maxTtl: 30_000 };
 

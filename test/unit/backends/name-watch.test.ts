@@ -2,10 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type Hold, type NameState, plainTargets } from '../../../src/backends/name-state.ts';
+import type { Hold, NameState } from '../../../src/backends/name-state.ts';
 import { NameWatch } from '../../../src/backends/name-watch.ts';
 import type { FailureKind, Resolution } from '../../../src/backends/resolution.ts';
 import { SharedNames } from '../../../src/backends/shared-names.ts';
+import { plainTargets } from '../../../src/backends/target.ts';
 import { ManualClock, settle } from './fixtures/manual-clock.ts';
 
 const KINDS: FailureKind[] = ['notFound', 'noAddresses', 'serverFailure', 'refused', 'timeout', 'other'];

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { CheckLoop } from '../../../src/backends/check-loop.ts';
 import { Gate } from '../../../src/backends/gate.ts';
 import { initialHealth } from '../../../src/backends/health.ts';
-import type { ProbeResult } from '../../../src/backends/probe.ts';
+import type { ProbeResult } from '../../../src/backends/probe-attempt.ts';
 import { configSchema, type HealthConfig, healthOf } from '../../../src/config/schema.ts';
 import { ManualClock, settle } from './fixtures/manual-clock.ts';
 

@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { BackendEndpoints } from '../../../src/backends/endpoint.ts';
-import { plainTargets } from '../../../src/backends/name-state.ts';
 import type { FailureKind, Resolution } from '../../../src/backends/resolution.ts';
 import { BackendSupervisor } from '../../../src/backends/supervisor.ts';
+import { plainTargets } from '../../../src/backends/target.ts';
 import { configSchema } from '../../../src/config/schema.ts';
 import { ManualClock, settle } from './fixtures/manual-clock.ts';
 

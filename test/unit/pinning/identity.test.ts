@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { ConfigInput } from '../../../src/config/schema.ts';
-import { cookieValue, identifyUser, userOfText } from '../../../src/pinning/identity.ts';
+import { cookieValue } from '../../../src/pinning/cookie-value.ts';
+import { identifyUser } from '../../../src/pinning/identity.ts';
+import { userOfText } from '../../../src/pinning/user-id.ts';
 import { designTable } from '../routing/table.ts';
 
 type By = NonNullable<ConfigInput['pins']>[string]['by'];

@@ -4,11 +4,12 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { ConfigInput } from '../../../src/config/schema.ts';
 import { decide } from '../../../src/routing/decide.ts';
+import { requestFacts } from '../../../src/routing/described-request.ts';
 import { guardedRoute, withWeights } from '../../../src/routing/guard.ts';
 import { groupClassOf } from '../../../src/routing/invariants.ts';
+import type { Route } from '../../../src/routing/route.ts';
 import { routeRequest } from '../../../src/routing/route-request.ts';
 import { drawAtRandom, everyBackend, newRotation } from '../../../src/routing/split.ts';
-import type { Route } from '../../../src/routing/table.ts';
 import { designTable, facts } from './table.ts';
 
 const PROMISES: ConfigInput['invariants'] = [
@@ -81,6 +82,24 @@ describe('a group that must never meet a backend', () => {
     }
     const internal = routeRequest(several, facts({ group: 'internal', groups: ['internal', 'enterprise'] }));
     assert.equal(decide(internal, undefined, undefined, everyBackend, newRotation([1], 0)).index, -1);
+  });
+
+  it('is known behind a quote that is not closed', () => {
+    const any = designTable({ invariants: PROMISES, ambiguousGroup: 'any' });
+    const lines = fc.stringMatching(/^[a-z ,]{0,6}$/);
+    fc.assert(
+      fc.property(lines, fc.constantFrom('"', '"x', '"x\\"', '"a,b","'), lines, (before, open, between) => {
+        const value = `${before.replaceAll(' ', '')}${open}${between},ENTERPRISE`;
+        const request = requestFacts(any, [`X-Traffic-Group: ${value}`], []);
+        assert.ok(typeof request === 'object');
+        const route = routeRequest(any, request);
+        for (const user of [undefined, 'user-1']) {
+          const { index } = decide(route, user, 'canary', everyBackend, newRotation(route.split.shares, 0.5));
+          assert.ok(index === -1 || route.split.names[index] === 'production', value);
+        }
+        assert.match(String(requestFacts(table, [`X-Traffic-Group: ${value}`], [])), /several groups/);
+      }),
+    );
   });
 
   it('leaves the row of everybody else as it is', () => {

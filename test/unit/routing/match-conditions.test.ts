@@ -53,7 +53,13 @@ describe('comparisons of fields', () => {
       ['"a,free"', false],
       ['"free"', false],
       ['"a,free,b"', false],
-      ['"a\\",free', false],
+      ['"a\\",free', true],
+      ['"a\\",free"', false],
+      ['"a\\\\",free', true],
+      ['"a,free', true],
+      ['a",free', true],
+      ['free,"a', true],
+      ['"a,b",free,"c', true],
       ['free;q=1', false],
       ['a b,c', false],
       ['\u00a0free', false],
@@ -86,6 +92,41 @@ describe('comparisons of fields', () => {
       ),
     );
     assert.deepEqual(readGroup(['"a,FREE,b"']), { kind: 'one', group: '"a,free,b"' });
+  });
+
+  it('splits at every comma outside of a closed string, whatever quotes and escapes a line has', () => {
+    const line = fc.array(fc.constantFrom('"', '\\', ',', 'a', ' ', '\\"', '"a,a"'), { maxLength: 24 });
+    fc.assert(
+      fc.property(line, (parts) => {
+        const text = parts.join('');
+        const bare = text.replace(/"(?:[^"\\]|\\.)*"/gs, (closed) => '-'.repeat(closed.length));
+        let from = 0;
+        const expected = bare.split(',').map((value) => {
+          const to = from + value.length;
+          const original = text.slice(from, to).trim();
+          from = to + 1;
+          return original;
+        });
+        assert.deepEqual(listValues(text), expected);
+        for (const [i, wanted] of expected.entries()) {
+          const match: MatchInput = { headers: { X: { exact: wanted, list: true } } };
+          if (wanted !== '') assert.ok(matches(match, headers('X', text)), `value ${i} of ${text}`);
+        }
+      }),
+    );
+  });
+
+  it('sees the value behind a quote that is not closed', () => {
+    for (const [value, groups] of [
+      ['"x,ENTERPRISE', ['"x', 'enterprise']],
+      ['x",ENTERPRISE', ['x"', 'enterprise']],
+      ['"x\\",ENTERPRISE', ['"x\\"', 'enterprise']],
+      ['"x\\\\\\",ENTERPRISE', ['"x\\\\\\"', 'enterprise']],
+      ['"x","y,ENTERPRISE', ['"x"', '"y', 'enterprise']],
+      ['"x,ENTERPRISE\\', ['"x', 'enterprise\\']],
+    ] as const) {
+      assert.deepEqual(readGroup([value]), { kind: 'several', groups }, value);
+    }
   });
 });
 
