@@ -1,11 +1,15 @@
-/** Where the body of a message ends, and what of it goes on: followed as it passes, never collected. */
-import { ChunkedBody, type Passage } from './chunked-body.ts';
+/** Finds the content of a message body, and its end, in the bytes of a connection. Collects nothing. */
+import { ChunkedBody } from './chunked-body.ts';
 
 export class BodyFraming {
   readonly chunked: ChunkedBody | undefined;
-  /** Bytes that are still to come, of a body whose length is known; Infinity: until the connection ends. */
+  /** Bytes still to come of a body of known length; Infinity: until the connection ends. */
   #left: number;
   #received = 0;
+  /** As `ChunkedBody.contentStart`. */
+  contentStart = 0;
+  /** As `ChunkedBody.contentEnd`. */
+  contentEnd = 0;
 
   /** @param length bytes; -1: chunked; Infinity: until the connection ends */
   constructor(length: number) {
@@ -17,30 +21,35 @@ export class BodyFraming {
     return this.chunked === undefined ? this.#left === 0 : this.chunked.ended;
   }
 
-  /** It cannot be told where it ends. */
+  /** True if the end of the body cannot be found. */
   get bad(): boolean {
     return this.chunked?.bad === true;
   }
 
-  /** Bytes of content so far. */
+  /** Content bytes so far. */
   get received(): number {
     return this.chunked === undefined ? this.#received : this.chunked.received;
   }
 
-  /** Bytes that are to come; Infinity when nobody knows. */
+  /** Bytes still to come; Infinity if the length is not known. */
   get left(): number {
     return this.chunked === undefined ? this.#left : this.ended ? 0 : Number.POSITIVE_INFINITY;
   }
 
   /** As `ChunkedBody.follow`. */
-  follow(bytes: Uint8Array, from: number, to: number, passage: Passage): number {
-    if (this.chunked !== undefined) return this.chunked.follow(bytes, from, to, passage);
+  follow(bytes: Buffer, from: number, to: number): number {
+    const { chunked } = this;
+    if (chunked !== undefined) {
+      const end = chunked.follow(bytes, from, to);
+      this.contentStart = chunked.contentStart;
+      this.contentEnd = chunked.contentEnd;
+      return end;
+    }
     const length = Math.min(this.#left, to - from);
     this.#left -= length;
     this.#received += length;
-    passage.prefix = '';
-    passage.ranges.length = 0;
-    if (length > 0) passage.ranges.push(from, from + length);
+    this.contentStart = from;
+    this.contentEnd = from + length;
     return from + length;
   }
 }
