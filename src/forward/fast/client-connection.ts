@@ -8,7 +8,6 @@ import type { Forwarder } from '../forwarder.ts';
 import type { Peer } from '../peer.ts';
 import { peerOf } from '../peer.ts';
 import type { BodyFraming } from './body-framing.ts';
-import type { Passage } from './chunked-body.ts';
 import { FastExchange } from './fast-exchange.ts';
 import type { LargeBuffers } from './read-buffers.ts';
 import { FOREIGN, PARTIAL, readRequest } from './request-reader.ts';
@@ -27,9 +26,6 @@ export interface ConnectionEdges {
 
 /** A head in more parts than this is read by the full lane's parser, which does not begin anew with every part. */
 const MAX_PARTS = 8;
-
-/** Of body bytes that are thrown away. */
-const nowhere: Passage = { prefix: '', ranges: [] };
 
 export class ClientConnection {
   readonly edges: ConnectionEdges;
@@ -198,7 +194,7 @@ export class ClientConnection {
   #discard(bytes: Buffer, from: number, to: number): number {
     const rest = this.#rest;
     if (rest === undefined) return from;
-    const end = rest.follow(bytes, from, to, nowhere);
+    const end = rest.follow(bytes, from, to);
     if (rest.ended) this.#rest = undefined;
     else if (rest.bad) this.#close();
     return end;

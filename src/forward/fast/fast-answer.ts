@@ -7,7 +7,6 @@ import { ALLOWED_METHODS, MAX_DISCARDED } from '../client-response.ts';
 import type { Answer } from '../exchange.ts';
 import { FAILURES, type FailureReason, failureAnswer, REASON_FIELD } from '../reasons.ts';
 import type { BodyFraming } from './body-framing.ts';
-import type { Passage } from './chunked-body.ts';
 import { dateField } from './date-field.ts';
 import { fieldLines } from './field-lines.ts';
 import { latin1 } from './latin1.ts';
@@ -77,37 +76,32 @@ export class FastAnswer implements Answer {
   /**
    * Writes a part of the body, and a head that was held in front of it.
    *
-   * @param passage of `bytes`, which must stay as they are until this is `flushed`
-   * @param suffix  goes behind it, Latin-1
-   * @param content bytes of the body among them
-   * @param floor   between this offset and the passage bytes may be overwritten
-   * @param to      and behind this one
+   * @param prefix  framing in front of the content, Latin-1
+   * @param start   of the content in `bytes`, which must not change until this is `flushed`
+   * @param suffix  framing behind the content, Latin-1
+   * @param floor   bytes from this offset to the content may be overwritten
+   * @param ceiling bytes from the content to this offset may be overwritten
    */
   write(
+    prefix: string,
     bytes: Buffer,
-    { prefix, ranges }: Passage,
+    start: number,
+    end: number,
     suffix: string,
-    content: number,
     floor: number,
-    to: number,
+    ceiling: number,
   ): void {
     const front = this.#heldHead + prefix;
     this.#heldHead = '';
     this.begun = true;
-    this.bytesOut += content;
-    let size = 0;
-    for (let i = 0; i < ranges.length; i += 2) size += ranges[i + 1]! - ranges[i]!;
+    this.bytesOut += end - start;
     const socket = this.#socket;
-    if (size <= MAX_JOINED) {
-      let text = front;
-      for (let i = 0; i < ranges.length; i += 2) text += latin1(bytes, ranges[i]!, ranges[i + 1]!);
-      text += suffix;
+    if (end - start <= MAX_JOINED) {
+      const text = front + latin1(bytes, start, end) + suffix;
       if (text !== '') socket.write(text, 'latin1');
       return;
     }
-    const [start, end] = ranges as [number, number];
-    const isWhole = suffix === '' || (end === to && end + suffix.length <= bytes.length);
-    if (ranges.length === 2 && isWhole && start - front.length >= floor) {
+    if (start - front.length >= floor && end + suffix.length <= ceiling) {
       // In one piece, where it was read.
       bytes.write(front, start - front.length, 'latin1');
       bytes.write(suffix, end, 'latin1');
@@ -116,7 +110,7 @@ export class FastAnswer implements Answer {
     }
     socket.cork();
     if (front !== '') socket.write(front, 'latin1');
-    for (let i = 0; i < ranges.length; i += 2) socket.write(bytes.subarray(ranges[i], ranges[i + 1]));
+    socket.write(bytes.subarray(start, end));
     if (suffix !== '') socket.write(suffix, 'latin1');
     socket.uncork();
   }

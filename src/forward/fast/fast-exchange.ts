@@ -9,7 +9,6 @@ import type { FailureReason } from '../reasons.ts';
 import { isPassableTrailer } from '../response-head.ts';
 import { changedFields, changesFields, decisionFields } from '../upstream-fields.ts';
 import { BodyFraming } from './body-framing.ts';
-import type { Passage } from './chunked-body.ts';
 import type { ClientConnection } from './client-connection.ts';
 import { dateField } from './date-field.ts';
 import { FastAnswer } from './fast-answer.ts';
@@ -21,9 +20,6 @@ import { type SocketUser, UpstreamSocket } from './upstream-socket.ts';
 
 /** Parts of bodies up to this size are kept and sent as Latin-1 strings, larger ones as buffers. */
 const MAX_TEXT = 16 * 1024;
-
-/** What goes on of the bytes that were just read; used within one call only. */
-const passage: Passage = { prefix: '', ranges: [] };
 
 export class FastExchange extends Exchange implements SocketUser {
   readonly waitsFor = 'socket';
@@ -194,7 +190,7 @@ export class FastExchange extends Exchange implements SocketUser {
   onRequestBytes(bytes: Buffer, from: number, to: number): number {
     const body = this.#body;
     if (body === undefined || body.ended) return from;
-    const end = body.follow(bytes, from, to, passage);
+    const end = body.follow(bytes, from, to);
     if (body.bad) {
       this.#refuseBody();
       return to;
@@ -212,11 +208,14 @@ export class FastExchange extends Exchange implements SocketUser {
       return end;
     }
     this.touch();
-    const { prefix, ranges } = passage;
+    const { contentStart, contentEnd } = body;
+    const content = contentEnd - contentStart;
+    const isChunk = body.chunked !== undefined && content > 0;
+    const prefix = isChunk ? `${content.toString(16)}\r\n` : '';
+    let suffix = isChunk ? '\r\n' : '';
     // Trailers of a request end here, as in the full lane: undici sends none.
-    const suffix = body.chunked !== undefined && body.ended ? '0\r\n\r\n' : '';
-    let size = prefix.length + suffix.length;
-    for (let i = 0; i < ranges.length; i += 2) size += ranges[i + 1]! - ranges[i]!;
+    if (body.chunked !== undefined && body.ended) suffix += '0\r\n\r\n';
+    const size = prefix.length + content + suffix.length;
     if (size === 0) return end;
     const sending = this.#isSending;
     const upstream = this.#upstream;
@@ -225,14 +224,13 @@ export class FastExchange extends Exchange implements SocketUser {
     if (this.#parts === undefined && size > MAX_TEXT && this.#connection.owns(bytes)) {
       upstream!.cork();
       if (prefix !== '') upstream!.send(prefix);
-      for (let i = 0; i < ranges.length; i += 2)
-        upstream!.sendBytes(bytes.subarray(ranges[i], ranges[i + 1]));
+      upstream!.sendBytes(bytes.subarray(contentStart, contentEnd));
       if (suffix !== '') upstream!.send(suffix);
       upstream!.uncork();
       // What comes next is another request, and must not go where this may still be written from.
       if (body.ended) this.#connection.giveBackBuffer();
     } else {
-      const part = copyOf(bytes, passage, suffix, size);
+      const part = joined(prefix, bytes, contentStart, contentEnd, suffix);
       this.#parts?.push(part);
       if (sending && typeof part === 'string') upstream!.send(part);
       else if (sending) upstream!.sendBytes(part as Buffer);
@@ -350,23 +348,20 @@ export class FastExchange extends Exchange implements SocketUser {
     const { answer } = this;
     const response = this.#response!;
     const body = this.#responseBody!;
-    const before = body.received;
-    const end = body.follow(bytes, from, to, passage);
+    const end = body.follow(bytes, from, to);
     if (body.bad) {
       this.#lose('bad_response', false);
       return to;
     }
-    const content = body.received - before;
-    let suffix = '';
-    if (body.ended) {
-      if (body.chunked !== undefined) suffix = lastChunk(body.chunked.trailers);
-    } else if (response.body === 'close' && content > 0) {
-      passage.prefix = `${content.toString(16)}\r\n`;
-      suffix = '\r\n';
-    }
-    // The line of a chunk's size, and the end of a chunk, may come without content, and go on without.
-    if (passage.ranges.length > 0 || passage.prefix !== '' || body.ended) {
-      answer.write(bytes, passage, suffix, content, floor, to);
+    const { contentStart, contentEnd } = body;
+    const content = contentEnd - contentStart;
+    const isChunk = content > 0 && (response.body === 'chunked' || response.body === 'close');
+    const prefix = isChunk ? `${content.toString(16)}\r\n` : '';
+    let suffix = isChunk ? '\r\n' : '';
+    if (body.ended && body.chunked !== undefined) suffix += lastChunk(body.chunked.trailers);
+    if (content > 0 || body.ended) {
+      const ceiling = end === to ? bytes.length : end;
+      answer.write(prefix, bytes, contentStart, contentEnd, suffix, floor, ceiling);
     }
     if (body.ended) {
       // The client is slower: what it has not taken is still in the buffer that the next response would go into.
@@ -440,7 +435,7 @@ export class FastExchange extends Exchange implements SocketUser {
     const response = this.#response;
     if (error === undefined && response?.body === 'close' && this.phase === 'responding') {
       this.#endUpstream(false);
-      this.answer.write(NO_BYTES, NOTHING, '0\r\n\r\n', 0, 0, 0);
+      this.answer.write('0\r\n\r\n', NO_BYTES, 0, 0, '', 0, 0);
       this.#end();
       return;
     }
@@ -505,7 +500,6 @@ export class FastExchange extends Exchange implements SocketUser {
 }
 
 const NO_BYTES = Buffer.alloc(0);
-const NOTHING: Passage = { prefix: '', ranges: [] };
 
 function flushHead(exchange: FastExchange): void {
   exchange.flushHead();
@@ -523,15 +517,13 @@ function lastChunk(trailers: readonly string[]): string {
   return `${text}\r\n`;
 }
 
-function copyOf(bytes: Buffer, { prefix, ranges }: Passage, suffix: string, size: number): string | Buffer {
-  if (size <= MAX_TEXT) {
-    let text = prefix;
-    for (let i = 0; i < ranges.length; i += 2) text += latin1(bytes, ranges[i]!, ranges[i + 1]!);
-    return text + suffix;
-  }
+/** Returns a copy of a part of the body, with its framing. */
+function joined(prefix: string, bytes: Buffer, start: number, end: number, suffix: string): string | Buffer {
+  const size = prefix.length + (end - start) + suffix.length;
+  if (size <= MAX_TEXT) return prefix + latin1(bytes, start, end) + suffix;
   const copy = Buffer.allocUnsafe(size);
-  let at = copy.write(prefix, 0, 'latin1');
-  for (let i = 0; i < ranges.length; i += 2) at += bytes.copy(copy, at, ranges[i], ranges[i + 1]);
-  copy.write(suffix, at, 'latin1');
+  const at = copy.write(prefix, 0, 'latin1');
+  bytes.copy(copy, at, start, end);
+  copy.write(suffix, size - suffix.length, 'latin1');
   return copy;
 }
