@@ -21,29 +21,15 @@
 
 import type { RequestFacts } from '../../routing/match.ts';
 import type { RequestDescription } from '../access-record.ts';
-import { hashStep } from '../fields.ts';
 import { MAX_PORT } from '../host-field.ts';
 import { clientAddress, withoutPort } from '../message-fields.ts';
 import type { Peer } from '../peer.ts';
 import type { ForwardPolicy } from '../policy.ts';
 import { forwardedElement, isRequestId } from '../request-head.ts';
 import { newRequestId } from '../request-id.ts';
+import { HEAD_END, headerLine, LINE_PARTIAL, scanHeaderLine } from './header-line.ts';
 import { latin1 } from './latin1.ts';
-import {
-  CLASS,
-  COLON,
-  CR,
-  decimalAt,
-  HOST,
-  HT,
-  isWord,
-  LF,
-  SLASH,
-  SP,
-  TARGET,
-  TOKEN,
-  VALUE,
-} from './octets.ts';
+import { CLASS, COLON, CR, decimalAt, HOST, HT, isWord, SLASH, SP, TARGET } from './octets.ts';
 
 /** The end of the head has not come. */
 export const PARTIAL = 0;
@@ -157,32 +143,15 @@ export function readRequest(
   let baggage: string | undefined;
 
   for (let count = 0; ; count++) {
-    if (i >= to) return PARTIAL;
-    if (bytes[i] === CR) {
-      if (i + 1 >= to) return PARTIAL;
-      if (bytes[i + 1] !== LF) return FOREIGN;
-      break;
+    if (count === limit && i < to && bytes[i] !== CR) return FOREIGN;
+    const next = scanHeaderLine(bytes, i, to, fields);
+    if (next <= 0) {
+      if (next === HEAD_END) break;
+      return next === LINE_PARTIAL ? PARTIAL : FOREIGN;
     }
-    if (count === limit) return FOREIGN;
     const lineStart = i;
-    let hash = 0;
-    for (; i < to; i++) {
-      const octet = bytes[i]!;
-      if ((CLASS[octet]! & TOKEN) === 0) break;
-      hash = hashStep(hash, octet);
-    }
-    if (i >= to) return PARTIAL;
-    if (bytes[i] !== COLON || i === lineStart) return FOREIGN;
-    const name = fields.nameAt(bytes, lineStart, i, hash);
-    i++;
-    while (i < to && (bytes[i] === SP || bytes[i] === HT)) i++;
-    const start = i;
-    while (i < to && (CLASS[bytes[i]!]! & VALUE) !== 0) i++;
-    if (i + 1 >= to) return i < to && bytes[i] !== CR ? FOREIGN : PARTIAL;
-    if (bytes[i] !== CR || bytes[i + 1] !== LF) return FOREIGN;
-    let end = i;
-    while (end > start && (bytes[end - 1] === SP || bytes[end - 1] === HT)) end--;
-    i += 2;
+    i = next;
+    const { name, start, end } = headerLine;
     switch (name.role) {
       case 'pass':
       case 'accept':
