@@ -21,12 +21,11 @@
 
 import type { RequestFacts } from '../../routing/match.ts';
 import type { RequestDescription } from '../access-record.ts';
+import { ForwardedHeaders } from '../forwarded-headers.ts';
 import { MAX_PORT } from '../host-field.ts';
 import { clientAddress, withoutPort } from '../message-fields.ts';
 import type { Peer } from '../peer.ts';
 import type { ForwardPolicy } from '../policy.ts';
-import { forwardedElement, isRequestId } from '../request-head.ts';
-import { newRequestId } from '../request-id.ts';
 import { HEAD_END, headerLine, LINE_PARTIAL, scanHeaderLine } from './header-line.ts';
 import { latin1 } from './latin1.ts';
 import { CLASS, COLON, CR, decimalAt, HOST, HT, isWord, SLASH, SP, TARGET } from './octets.ts';
@@ -42,6 +41,9 @@ const VERSION = 'HTTP/1.1\r\n';
 
 /** What is passed on of the head that is being read, as pairs of offsets. Used within one call only. */
 const passed: number[] = [];
+
+/** Of the head that is being read. */
+const forwarded = new ForwardedHeaders();
 
 /** A request in the grammar of the fast lane. */
 export interface FastRequest extends RequestDescription {
@@ -135,12 +137,9 @@ export function readRequest(
   let groupStart = -1;
   let groupEnd = -1;
   let hiddenField: string | undefined;
-  let requestId: string | undefined;
-  let forwardedFor: string | undefined;
-  let forwardedProto: string | undefined;
-  let forwardedHost: string | undefined;
   let debug: string | undefined;
   let baggage: string | undefined;
+  forwarded.clear();
 
   for (let count = 0; ; count++) {
     if (count === limit && i < to && bytes[i] !== CR) return FOREIGN;
@@ -203,22 +202,10 @@ export function readRequest(
       case 'expect':
         return FOREIGN;
       case 'requestId':
-        if (trusted && requestId === undefined) {
-          const value = latin1(bytes, start, end);
-          if (isRequestId(value)) requestId = value;
-        }
-        break;
       case 'xForwardedFor':
-        if (trusted) {
-          const value = latin1(bytes, start, end);
-          forwardedFor = forwardedFor === undefined ? value : `${forwardedFor}, ${value}`;
-        }
-        break;
       case 'xForwardedProto':
-        if (trusted) forwardedProto ??= latin1(bytes, start, end);
-        break;
       case 'xForwardedHost':
-        if (trusted) forwardedHost ??= latin1(bytes, start, end);
+        if (trusted) forwarded.take(name.role, latin1(bytes, start, end));
         break;
       case 'debug':
         debug ??= latin1(bytes, start, end);
@@ -230,7 +217,7 @@ export function readRequest(
       }
       case 'xForwardedOther':
       case 'forwarded':
-        if (trusted) continue;
+        if (trusted && end > start) continue;
         break;
     }
     // Comes here: a field that ends with this hop, or is written anew.
@@ -246,22 +233,13 @@ export function readRequest(
   for (let j = 0; j < passedCount; j += 2) head += text.slice(passed[j]! - from, passed[j + 1]! - from);
   if (i > passStart) head += text.slice(passStart - from, i - from);
 
-  requestId ??= newRequestId();
   const authority = text.slice(hostStart - from, hostEnd - from);
   // Expected with methods that have a body (RFC 9110, 8.6), and undici sends it, too.
   if (!hasLength && !isChunked && (method === 'POST' || method === 'PUT' || method === 'PATCH')) {
     head += 'Content-Length: 0\r\n';
   }
-  head += policy.requestIdStart + requestId;
-  if (policy.xForwarded) {
-    const seenFor = forwardedFor === undefined ? peer.address : `${forwardedFor}, ${peer.address}`;
-    const seenProto = forwardedProto ?? 'http';
-    const seenHost = forwardedHost ?? authority;
-    head += `\r\nX-Forwarded-For: ${seenFor}\r\nX-Forwarded-Proto: ${seenProto}\r\n`;
-    if (seenHost !== '') head += `X-Forwarded-Host: ${seenHost}\r\n`;
-  } else head += '\r\n';
-  if (policy.forwarded) head += `Forwarded: ${forwardedElement(peer.address, authority)}\r\n`;
-  head += policy.viaLine;
+  forwarded.complete(policy, peer, authority);
+  head += forwarded.lines();
   const path = text.slice(targetStart - from, targetEnd - from);
   return {
     facts: new Facts(
@@ -271,9 +249,11 @@ export function readRequest(
       path,
       policy.needsHost ? withoutPort(authority) : '',
       groupStart === -1 ? '' : text.slice(groupStart - from, groupEnd - from).toLowerCase(),
-      policy.needsClient ? clientAddress(peer.address, forwardedFor, policy.isTrusted) : peer.address,
+      policy.needsClient
+        ? clientAddress(peer.address, forwarded.receivedFor, policy.isTrusted)
+        : peer.address,
     ),
-    requestId,
+    requestId: forwarded.requestId,
     host: authority,
     target: path,
     debug,
