@@ -14,8 +14,6 @@ export const MAX_DISCARDED = 64 * 1024;
 /** Bodies up to this size are joined to the head. */
 const MAX_JOINED = 8 * 1024;
 
-export const ALLOWED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
-
 /** What may stand behind a status code (RFC 9112, 4). */
 const SENDABLE_TEXT = /^[\t\x20-\x7e\x80-\xff]*$/;
 
@@ -145,7 +143,6 @@ export class ClientResponse {
     const { contentType, body } = failureAnswer(reason, accept, requestId, detail);
     const headers = ['Content-Type', contentType, 'Cache-Control', 'no-store'];
     headers.push(requestIdField, requestId, REASON_FIELD, reason);
-    if (status === 405) headers.push('Allow', ALLOWED_METHODS);
     headers.push(...extra);
     headers.push('Content-Length', String(body.length));
     const framingLost =
@@ -159,9 +156,9 @@ export class ClientResponse {
   }
 
   /** The answer to `OPTIONS *`, which asks about the server itself. */
-  answerServerOptions(requestIdField: string): EndKind {
+  answerServerOptions(requestIdField: string, allowedMethods: string): EndKind {
     const { requestId } = this.#request;
-    this.#res.writeHead(200, ['Allow', ALLOWED_METHODS, requestIdField, requestId, 'Content-Length', '0']);
+    this.#res.writeHead(200, ['Allow', allowedMethods, requestIdField, requestId, 'Content-Length', '0']);
     return this.end();
   }
 

@@ -23,7 +23,7 @@ import type { Forwarder, LiveRoute, Snapshot } from './forwarder.ts';
 import { liveRouteOf } from './live-route.ts';
 import type { Peer, UnderWay } from './peer.ts';
 import { bucketGiven, decidePinned, mustStay, refusalOf, userOf } from './pinned-decision.ts';
-import { FAILURES, type FailureReason, metError } from './reasons.ts';
+import { FAILURES, type FailureReason, metError, requiredHeaders } from './reasons.ts';
 import { type AttemptFailure, gatewayAnswer, isShielded, otherBackend, type Retry } from './retry-plan.ts';
 import { type Dispatched, receivedTrace } from './upstream-fields.ts';
 
@@ -456,9 +456,8 @@ export abstract class Exchange implements Timed, Waiter, UnderWay {
       return;
     }
     const { draining } = this.forwarder;
-    const { requestIdField } = this.snapshot.policy;
-    const debug = this.debugFields();
-    const extra = fields.length === 0 ? debug : [...fields, ...debug];
+    const { allowedMethods, requestIdField } = this.snapshot.policy;
+    const extra = [...requiredHeaders(reason, allowedMethods), ...fields, ...this.debugFields()];
     this.ended(this.answer.fail(reason, requestIdField, this.received, draining, detail, extra));
   }
 

@@ -72,11 +72,7 @@ export class FullExchange extends Exchange implements Dispatcher.DispatchHandler
       return;
     }
     if (facts.path === '*') {
-      this.ended(this.answer.answerServerOptions(policy.requestIdField));
-      return;
-    }
-    if (facts.method === 'TRACE') {
-      this.fail('method_not_allowed');
+      this.ended(this.answer.answerServerOptions(policy.requestIdField, policy.allowedMethods));
       return;
     }
     if (contentLength > policy.maxRequestBody) {

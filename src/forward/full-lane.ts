@@ -12,6 +12,7 @@ import { FullExchange } from './full-exchange.ts';
 import { idleSince, peerOf, rememberPeer, type UnderWay } from './peer.ts';
 import type { FailureReason } from './reasons.ts';
 import { refuseConnection } from './refuse-connection.ts';
+import { isUnknownMethod, type ParserError } from './refused-method.ts';
 import { RequestQueue } from './request-queue.ts';
 import { listenOptions, type TrafficAddress } from './traffic-address.ts';
 import { Tunnels } from './tunnel.ts';
@@ -280,7 +281,7 @@ export class FullLane {
   }
 
   /** llhttp refused the bytes, or the head did not come in time. There is no request: the answer is written raw. */
-  #onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+  #onClientError(error: NodeJS.ErrnoException & ParserError, socket: Duplex): void {
     const client = socket as Socket;
     // It was refused before, and has a moment to read the answer; the parser goes on to complain of all that still comes.
     if (client.writableEnded && !client.destroyed) return;
@@ -302,7 +303,9 @@ export class FullLane {
         ? 'head_too_large'
         : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
           ? 'request_timeout'
-          : 'bad_request';
+          : isUnknownMethod(error)
+            ? 'method_not_implemented'
+            : 'bad_request';
     // A connection on which nothing was ever asked just ends, as with HAProxy's `option http-ignore-probes`.
     if (reason === 'request_timeout' && client.bytesRead === 0) {
       client.destroy();

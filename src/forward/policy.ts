@@ -1,5 +1,6 @@
 /** What the configuration says about every request, compiled once per reload. */
 import { isDeepStrictEqual } from 'node:util';
+import { FORWARDABLE_METHODS } from '../config/schema/traffic.ts';
 import type { Config } from '../config/schema.ts';
 import { DebugGate } from '../debug-header/debug-fields.ts';
 import { compilePropagation, type Propagation } from '../propagation/propagate.ts';
@@ -29,6 +30,10 @@ export interface ForwardPolicy {
   readonly isTrusted: (address: string) => boolean;
   /** Lower case. */
   readonly upgrades: ReadonlySet<string>;
+  /** Methods of requests that are forwarded. */
+  readonly methods: ReadonlySet<string>;
+  /** The same as the value of Allow. */
+  readonly allowedMethods: string;
   readonly maxRequestBody: number;
   readonly retryAttempts: number;
   readonly retryBuffer: number;
@@ -53,6 +58,7 @@ export function compilePolicy(
   before: ForwardPolicy | undefined,
 ): ForwardPolicy {
   const { forwarding, limits, retries, timeouts } = config;
+  const methods = forwarding.methods ?? FORWARDABLE_METHODS;
   const trust = new TrustList(config.trust.cidrs);
   const propagation = compilePropagation(config.propagate);
   return {
@@ -69,6 +75,8 @@ export function compilePolicy(
     needsHost: needs.host,
     needsClient: needs.client,
     upgrades: new Set(forwarding.upgrades.map((protocol) => protocol.toLowerCase())),
+    methods: new Set(methods),
+    allowedMethods: methods.join(', '),
     maxRequestBody: limits.requestBody ?? Number.POSITIVE_INFINITY,
     retryAttempts: retries.attempts,
     retryBuffer: retries.bufferSize,

@@ -5,7 +5,7 @@ import { endAndLinger } from './end-connection.ts';
 import type { Forwarder } from './forwarder.ts';
 import { peerOf } from './peer.ts';
 import { rawAnswer } from './raw-answer.ts';
-import { FAILURES, type FailureReason } from './reasons.ts';
+import { FAILURES, type FailureReason, requiredHeaders } from './reasons.ts';
 import { newRequestId } from './request-id.ts';
 
 export function refuseConnection(
@@ -18,7 +18,8 @@ export function refuseConnection(
   const { policy } = forwarder.snapshot;
   const requestId = newRequestId();
   const { status, termination } = FAILURES[reason];
-  const answer = rawAnswer(reason, undefined, requestId, policy.requestIdField, detail);
+  const extra = requiredHeaders(reason, policy.allowedMethods);
+  const answer = rawAnswer(reason, undefined, requestId, policy.requestIdField, detail, extra);
   metrics.failures(reason).value++;
   forwarder.unroutedCells.record('', status, 0, -1);
   const peer = peerOf(socket, policy.trust);

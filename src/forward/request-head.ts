@@ -147,9 +147,10 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
     detail ??= 'It has no Host field.';
   }
 
+  const method = req.method ?? '';
   let path = req.url ?? '';
   if (path.charCodeAt(0) !== 0x2f) {
-    const target = originForm(path, host, req.method ?? '');
+    const target = originForm(path, host, method);
     if (typeof target === 'string') path = target;
     else {
       refusal ??= target.refusal;
@@ -160,6 +161,8 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
     refusal ??= 'bad_request';
     detail ??= 'The request target has a fragment.';
   }
+
+  if (!policy.methods.has(method)) refusal ??= 'method_not_allowed';
 
   headers[1] = host ?? '';
   forwarded.complete(policy, peer, host ?? '');
@@ -185,7 +188,7 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
 
   return {
     facts: {
-      method: req.method ?? '',
+      method,
       path,
       host: host === undefined || !policy.needsHost ? '' : withoutPort(host),
       group: groupValue,

@@ -26,7 +26,7 @@ import { liveRouteOf } from './live-route.ts';
 import type { Peer } from './peer.ts';
 import { bucketGiven, decidePinned, mustStay, refusalOf, userOf } from './pinned-decision.ts';
 import { rawAnswer } from './raw-answer.ts';
-import { FAILURES, type FailureReason } from './reasons.ts';
+import { FAILURES, type FailureReason, requiredHeaders } from './reasons.ts';
 import { type RequestHead, readRequestHead } from './request-head.ts';
 import { buildResponseHead } from './response-head.ts';
 import { failureOf } from './retry.ts';
@@ -531,8 +531,9 @@ class Tunnel implements Timed, Waiter {
     if (this.#status === 0) {
       this.#status = FAILURES[reason].status;
       const { accept, requestId } = this.#head;
-      const { requestIdField } = this.#snapshot.policy;
-      this.#client.write(rawAnswer(reason, accept, requestId, requestIdField, detail, fields));
+      const { allowedMethods, requestIdField } = this.#snapshot.policy;
+      const extra = [...requiredHeaders(reason, allowedMethods), ...fields];
+      this.#client.write(rawAnswer(reason, accept, requestId, requestIdField, detail, extra));
     }
     this.#upstream?.destroy();
     this.#endClient();

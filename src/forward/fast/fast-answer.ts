@@ -3,7 +3,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { EndKind } from '../client-response.ts';
-import { ALLOWED_METHODS, MAX_DISCARDED } from '../client-response.ts';
+import { MAX_DISCARDED } from '../client-response.ts';
 import type { Answer } from '../exchange.ts';
 import { FAILURES, type FailureReason, failureAnswer, REASON_FIELD } from '../reasons.ts';
 import type { BodyFraming } from './body-framing.ts';
@@ -138,7 +138,6 @@ export class FastAnswer implements Answer {
     if (framingLost || draining || this.restIsTooLarge()) this.closes = true;
     let text = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${contentType}\r\nCache-Control: no-store\r\n`;
     text += `${requestIdField}: ${requestId}\r\n${REASON_FIELD}: ${reason}\r\n`;
-    if (status === 405) text += `Allow: ${ALLOWED_METHODS}\r\n`;
     if (extra.length > 0) text += fieldLines(extra);
     text += `Content-Length: ${body.length}\r\n${dateField()}`;
     text += this.closes ? 'Connection: close\r\n\r\n' : '\r\n';

@@ -4,7 +4,7 @@
  *
  *     head        = request-line *field-line CRLF
  *     request-line = method SP target SP "HTTP/1.1" CRLF
- *     method      = GET / HEAD / POST / PUT / PATCH / DELETE / OPTIONS
+ *     method      = GET / HEAD / POST / PUT / PATCH / DELETE / OPTIONS, without those that are not configured
  *     target      = "/" *( VCHAR except "#" )
  *     field-line  = token ":" OWS *( HTAB / SP / VCHAR / obs-text ) OWS CRLF
  *
@@ -113,6 +113,7 @@ export function readRequest(
 ): FastRequest | typeof PARTIAL | typeof FOREIGN {
   const method = methodAt(bytes, from, to);
   if (method === undefined) return to - from < 8 && isBeginning(bytes, from, to) ? PARTIAL : FOREIGN;
+  if (!policy.methods.has(method)) return FOREIGN;
   const targetStart = from + method.length + 1;
   let i = targetStart;
   if (i < to && bytes[i] !== SLASH) return FOREIGN;
