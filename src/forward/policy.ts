@@ -44,6 +44,8 @@ export interface ForwardPolicy {
   readonly debug: DebugGate | undefined;
   /** Undefined: services behind are told nothing of a decision. */
   readonly propagation: Propagation | undefined;
+  /** Headers that name the user, where headers may come from peers that are not trusted; else undefined. */
+  readonly identityHeaders: readonly string[] | undefined;
   readonly requestFields: FieldClassifier;
   readonly responseFields: FieldClassifier;
 }
@@ -61,6 +63,7 @@ export function compilePolicy(
   const methods = forwarding.methods ?? FORWARDABLE_METHODS;
   const trust = new TrustList(config.trust.cidrs);
   const propagation = compilePropagation(config.propagate);
+  const identityHeaders = trust.empty ? undefined : identityHeadersOf(config);
   return {
     trust,
     isTrusted: (address) => trust.has(address),
@@ -86,10 +89,16 @@ export function compilePolicy(
     groupHeader: config.groupHeader,
     debug: config.debug === undefined ? undefined : new DebugGate(config.debug.token),
     propagation,
-    ...(before !== undefined && sameFields(before, config, propagation)
+    identityHeaders,
+    ...(before !== undefined && sameFields(before, config, propagation, identityHeaders)
       ? { requestFields: before.requestFields, responseFields: before.responseFields }
       : {
-          requestFields: FieldClassifier.forRequests(config.groupHeader, forwarding.requestId, propagation),
+          requestFields: FieldClassifier.forRequests(
+            config.groupHeader,
+            forwarding.requestId,
+            propagation,
+            identityHeaders,
+          ),
           responseFields: FieldClassifier.forResponses(forwarding.requestId),
         }),
   };
@@ -99,10 +108,19 @@ function sameFields(
   before: ForwardPolicy,
   { groupHeader, forwarding }: Config,
   propagation: Propagation | undefined,
+  identityHeaders: readonly string[] | undefined,
 ): boolean {
   return (
     before.groupHeader === groupHeader &&
     before.requestIdField === forwarding.requestId &&
-    isDeepStrictEqual(before.propagation, propagation)
+    isDeepStrictEqual(before.propagation, propagation) &&
+    isDeepStrictEqual(before.identityHeaders, identityHeaders)
+  );
+}
+
+/** Returns the headers by which pins know a user. */
+function identityHeadersOf({ pins }: Config): string[] {
+  return Object.values(pins).flatMap(({ by }) =>
+    by.flatMap((source) => ('header' in source ? [source.header] : [])),
   );
 }

@@ -109,6 +109,7 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
         debug ??= value;
         continue;
       case 'decision':
+      case 'alias':
         continue;
       case 'baggage':
         if (nominated?.has(name.toLowerCase())) continue;

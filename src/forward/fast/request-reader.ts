@@ -208,6 +208,8 @@ export function readRequest(
       case 'xForwardedHost':
         if (trusted) forwarded.take(name.role, latin1(bytes, start, end));
         break;
+      case 'alias':
+        break;
       case 'debug':
         debug ??= latin1(bytes, start, end);
         break;
