@@ -66,10 +66,3 @@ export function isLocalShortage(error: Error): boolean {
 function codeOf(error: Error): string {
   return String((error as NodeJS.ErrnoException).code ?? '');
 }
-
-export function isTlsFailure(error: Error): boolean {
-  return (
-    /^(ERR_SSL_|ERR_TLS_|CERT_|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|EPROTO)/.test(codeOf(error)) ||
-    /before secure TLS/.test(error.message)
-  );
-}

@@ -88,7 +88,7 @@ export const configSchema = z.strictObject({
         .max(256)
         .default([])
         .describe(
-          'Peers whose X-Forwarded-*, Forwarded and request id are kept. When set, the group is taken from them alone.',
+          'Peers whose X-Forwarded-*, Forwarded and request id are kept. When set, only these peers may set the group, and Pointsman removes from every request the headers that CGI and WSGI servers confuse with its own, such as `X_Traffic_Group` and `X_Forwarded_For`.',
         ),
     })
     .prefault({})

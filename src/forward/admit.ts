@@ -4,6 +4,7 @@ import type { Rate, RateLimits } from '../admission/rate-limits.ts';
 import { retryAfterSeconds } from '../admission/token-bucket.ts';
 import type { TrafficMetrics } from '../observe/traffic-metrics.ts';
 import type { RequestFacts } from '../routing/match.ts';
+import { withForwardedFor } from './forwarded-headers.ts';
 import { clientAddress } from './message-fields.ts';
 import type { Peer } from './peer.ts';
 import type { ForwardPolicy } from './policy.ts';
@@ -62,8 +63,7 @@ function clientOf(rawHeaders: readonly string[], { address, trusted }: Peer, pol
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]!;
     if (name.length !== 15 || name.toLowerCase() !== 'x-forwarded-for') continue;
-    const line = rawHeaders[i + 1]!;
-    forwardedFor = forwardedFor === undefined ? line : `${forwardedFor},${line}`;
+    forwardedFor = withForwardedFor(forwardedFor, rawHeaders[i + 1]!);
   }
   const client = clientAddress(address, forwardedFor, policy.isTrusted);
   return policy.isTrusted(client) ? '' : client;

@@ -31,7 +31,7 @@ import type {
   UpstreamEvents,
   UpstreamTransport,
 } from './ports.ts';
-import { FAILURES, type FailureReason, losesFraming, metError } from './reasons.ts';
+import { FAILURES, type FailureReason, losesFraming, metError, requiredHeaders } from './reasons.ts';
 import { RequestBody } from './request-body.ts';
 import type { ClientRequest } from './request-description.ts';
 import type { ResponseHead } from './response-head.ts';
@@ -625,8 +625,8 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
       this.#downstream.destroy();
       return;
     }
-    const debug = this.#debugHeaders();
-    const all = debug.length === 0 ? headers : [...headers, ...debug];
+    const required = requiredHeaders(reason, this.#snapshot.policy.allowedMethods);
+    const all = [...required, ...headers, ...this.#debugHeaders()];
     if (this.#forwarder.draining || losesFraming(reason) || this.#restIsTooLarge()) response.closeAfter();
     const lingers = this.#lingers();
     response.fail({ reason, detail, headers: all }, lingers);

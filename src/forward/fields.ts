@@ -29,6 +29,8 @@ export type FieldRole =
   | 'debug'
   /** Tells of a decision, and is written anew for the upstream. */
   | 'decision'
+  /** A header of ours with "_" for "-", which CGI and WSGI servers take for ours. */
+  | 'alias'
   | 'baggage'
   | 'trace'
   | 'keepAlive'
@@ -109,36 +111,62 @@ export class FieldClassifier {
   readonly #roles: ReadonlyMap<string, FieldRole>;
   readonly #spellings = new Map<string, FieldRole>();
   readonly #protected: ReadonlySet<string>;
+  /** Dashed names whose other spellings are aliases; undefined: aliases are headers like any other. */
+  readonly #aliased: ReadonlySet<string> | undefined;
+  /** Lower-case headers that name the user, which are no aliases themselves. */
+  readonly #identity: ReadonlySet<string>;
 
-  private constructor(roles: Readonly<Record<string, FieldRole>>, own: Readonly<Record<string, FieldRole>>) {
+  private constructor(
+    roles: Readonly<Record<string, FieldRole>>,
+    own: Readonly<Record<string, FieldRole>>,
+    identityHeaders: readonly string[] | undefined,
+  ) {
     this.#roles = new Map([...Object.entries(roles), ...Object.entries(own)]);
     this.#protected = new Set([...PROTECTED, ...Object.keys(own)]);
+    this.#identity = new Set(identityHeaders?.map((name) => name.toLowerCase()));
+    this.#aliased =
+      identityHeaders === undefined
+        ? undefined
+        : new Set([...this.#roles.keys(), ...this.#identity].map(dashed));
   }
 
+  /**
+   * @param identityHeaders headers that name the user: their aliases, and the aliases of headers with a role, are
+   * `alias`; undefined: no header is
+   */
   static forRequests(
     groupHeader: string,
     requestId: string,
     propagation: Propagation | undefined,
+    identityHeaders: readonly string[] | undefined,
   ): FieldClassifier {
-    return new FieldClassifier(REQUEST_ROLES, {
+    const own = {
       ...(propagation === undefined ? {} : propagatedRoles(propagation)),
       [groupHeader.toLowerCase()]: 'group',
       [requestId.toLowerCase()]: 'requestId',
-    });
+    } as const;
+    return new FieldClassifier(REQUEST_ROLES, own, identityHeaders);
   }
 
   static forResponses(requestId: string): FieldClassifier {
-    return new FieldClassifier(RESPONSE_ROLES, { [requestId.toLowerCase()]: 'requestId' });
+    return new FieldClassifier(RESPONSE_ROLES, { [requestId.toLowerCase()]: 'requestId' }, undefined);
   }
 
   roleOf(name: string): FieldRole {
     const known = this.#spellings.get(name);
     if (known !== undefined) return known;
     const lower = name.toLowerCase();
-    const role = this.#roles.get(lower) ?? (lower.startsWith('x-forwarded-') ? 'xForwardedOther' : 'pass');
+    const role = this.#roles.get(lower) ?? this.#otherRole(lower);
     if (this.#spellings.size >= MAX_SPELLINGS) this.#spellings.clear();
     this.#spellings.set(name, role);
     return role;
+  }
+
+  #otherRole(lower: string): FieldRole {
+    if (lower.startsWith('x-forwarded-')) return 'xForwardedOther';
+    if (this.#aliased === undefined || this.#identity.has(lower)) return 'pass';
+    const name = dashed(lower);
+    return this.#aliased.has(name) || name.startsWith('x-forwarded-') ? 'alias' : 'pass';
   }
 
   /**
@@ -195,6 +223,11 @@ function propagatedRoles({ routeField, bucketField, baggage }: Propagation): Rec
     [bucketField.toLowerCase()]: 'decision',
     ...(baggage ? { [BAGGAGE]: 'baggage' } : {}),
   };
+}
+
+/** Returns the name in the spelling of which CGI makes the same variable (RFC 3875, 4.1.18). Pure. */
+function dashed(name: string): string {
+  return name.toLowerCase().replaceAll('_', '-');
 }
 
 /** Of a name's octets so far, and the next one. */

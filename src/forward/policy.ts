@@ -1,14 +1,11 @@
 /** What the configuration says about every request, compiled once per reload. */
-
-import { METHODS as KNOWN } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
+import { FORWARDABLE_METHODS } from '../config/schema/traffic.ts';
 import type { Config } from '../config/schema.ts';
 import { DebugGate } from '../debug-header/debug-fields.ts';
 import { compilePropagation, type Propagation } from '../propagation/propagate.ts';
 import { FieldClassifier } from './fields.ts';
 import { TrustList } from './peer.ts';
-
-const METHODS = new Set(KNOWN.filter((name) => name !== 'TRACE' && name !== 'CONNECT'));
 
 export interface ForwardPolicy {
   readonly trust: TrustList;
@@ -33,9 +30,9 @@ export interface ForwardPolicy {
   readonly isTrusted: (address: string) => boolean;
   /** Lower case. */
   readonly upgrades: ReadonlySet<string>;
-  /** Methods that are forwarded. */
+  /** Methods of requests that are forwarded. */
   readonly methods: ReadonlySet<string>;
-  /** The same for `Allow`. */
+  /** The same as the value of Allow. */
   readonly allowedMethods: string;
   readonly maxRequestBody: number;
   readonly retryAttempts: number;
@@ -47,6 +44,8 @@ export interface ForwardPolicy {
   readonly debug: DebugGate | undefined;
   /** Undefined: services behind are told nothing of a decision. */
   readonly propagation: Propagation | undefined;
+  /** Headers that name the user, where headers may come from peers that are not trusted; else undefined. */
+  readonly identityHeaders: readonly string[] | undefined;
   readonly requestFields: FieldClassifier;
   readonly responseFields: FieldClassifier;
 }
@@ -61,8 +60,10 @@ export function compilePolicy(
   before: ForwardPolicy | undefined,
 ): ForwardPolicy {
   const { forwarding, limits, retries, timeouts } = config;
+  const methods = forwarding.methods ?? FORWARDABLE_METHODS;
   const trust = new TrustList(config.trust.cidrs);
   const propagation = compilePropagation(config.propagate);
+  const identityHeaders = trust.empty ? undefined : identityHeadersOf(config);
   return {
     trust,
     isTrusted: (address) => trust.has(address),
@@ -77,8 +78,8 @@ export function compilePolicy(
     needsHost: needs.host,
     needsClient: needs.client,
     upgrades: new Set(forwarding.upgrades.map((protocol) => protocol.toLowerCase())),
-    methods: METHODS,
-    allowedMethods: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS',
+    methods: new Set(methods),
+    allowedMethods: methods.join(', '),
     maxRequestBody: limits.requestBody ?? Number.POSITIVE_INFINITY,
     retryAttempts: retries.attempts,
     retryBuffer: retries.bufferSize,
@@ -88,10 +89,16 @@ export function compilePolicy(
     groupHeader: config.groupHeader,
     debug: config.debug === undefined ? undefined : new DebugGate(config.debug.token),
     propagation,
-    ...(before !== undefined && sameFields(before, config, propagation)
+    identityHeaders,
+    ...(before !== undefined && sameFields(before, config, propagation, identityHeaders)
       ? { requestFields: before.requestFields, responseFields: before.responseFields }
       : {
-          requestFields: FieldClassifier.forRequests(config.groupHeader, forwarding.requestId, propagation),
+          requestFields: FieldClassifier.forRequests(
+            config.groupHeader,
+            forwarding.requestId,
+            propagation,
+            identityHeaders,
+          ),
           responseFields: FieldClassifier.forResponses(forwarding.requestId),
         }),
   };
@@ -101,10 +108,19 @@ function sameFields(
   before: ForwardPolicy,
   { groupHeader, forwarding }: Config,
   propagation: Propagation | undefined,
+  identityHeaders: readonly string[] | undefined,
 ): boolean {
   return (
     before.groupHeader === groupHeader &&
     before.requestIdField === forwarding.requestId &&
-    isDeepStrictEqual(before.propagation, propagation)
+    isDeepStrictEqual(before.propagation, propagation) &&
+    isDeepStrictEqual(before.identityHeaders, identityHeaders)
+  );
+}
+
+/** Returns the headers by which pins know a user. */
+function identityHeadersOf({ pins }: Config): string[] {
+  return Object.values(pins).flatMap(({ by }) =>
+    by.flatMap((source) => ('header' in source ? [source.header] : [])),
   );
 }

@@ -32,6 +32,11 @@ export const FAILURES = {
     termination: 'PR',
     message: 'The transfer coding of the request is not supported; only chunked is.',
   },
+  method_not_implemented: {
+    status: 501,
+    termination: 'PR',
+    message: 'Pointsman does not know this request method.',
+  },
   method_not_allowed: { status: 405, termination: 'PR', message: 'This method is not forwarded.' },
   request_timeout: { status: 408, termination: 'cR', message: 'The request did not arrive in time.' },
   body_too_large: { status: 413, termination: 'PR', message: 'The request body is too large.' },
@@ -120,6 +125,16 @@ export function losesFraming(reason: FailureReason): boolean {
     default:
       return false;
   }
+}
+
+/**
+ * Returns the headers that an error response with this reason must have. Pure.
+ *
+ * @param allowedMethods value of Allow (RFC 9110, 15.5.6)
+ * @returns names and values in turn
+ */
+export function requiredHeaders(reason: FailureReason, allowedMethods: string): readonly string[] {
+  return FAILURES[reason].status === 405 ? ['Allow', allowedMethods] : [];
 }
 
 /** Whether the user of a request met an error: 5xx, or an answer that the upstream never gave or broke off. */

@@ -4,7 +4,7 @@ import { startRecord } from './access-record.ts';
 import { endAndLinger } from './end-connection.ts';
 import type { Forwarder } from './forwarder.ts';
 import { peerOf } from './peer.ts';
-import { FAILURES, type FailureReason } from './reasons.ts';
+import { FAILURES, type FailureReason, requiredHeaders } from './reasons.ts';
 import { newRequestId } from './request-id.ts';
 import { errorText } from './socket-response.ts';
 
@@ -18,7 +18,17 @@ export function refuseConnection(
   const { policy } = forwarder.snapshot;
   const requestId = newRequestId();
   const { termination } = FAILURES[reason];
-  const { text, status, bodySize } = errorText(reason, undefined, requestId, policy, detail, [], true, false);
+  const extra = requiredHeaders(reason, policy.allowedMethods);
+  const { text, status, bodySize } = errorText(
+    reason,
+    undefined,
+    requestId,
+    policy,
+    detail,
+    extra,
+    true,
+    false,
+  );
   metrics.failures(reason).value++;
   forwarder.unroutedCells.record('', status, 0, -1);
   const peer = peerOf(socket, policy.trust);

@@ -5,13 +5,13 @@
 import type { IncomingMessage } from 'node:http';
 import { trimBlanks } from '../routing/field-values.ts';
 import { readGroup } from '../routing/group.ts';
+import { ForwardedHeaders } from './forwarded-headers.ts';
 import { isHostValid } from './host-field.ts';
 import { clientAddress, withoutPort } from './message-fields.ts';
 import type { Peer } from './peer.ts';
 import type { ForwardPolicy } from './policy.ts';
 import type { FailureReason } from './reasons.ts';
 import type { RequestDescription } from './request-description.ts';
-import { newRequestId } from './request-id.ts';
 
 export interface RequestHead extends RequestDescription {
   /** Flat list for the upstream. Host comes first; its value is '' when the client sent none (HTTP/1.0). */
@@ -25,16 +25,12 @@ export interface RequestHead extends RequestDescription {
   readonly refusalDetail: string | undefined;
 }
 
-/** Request ids from trusted peers are kept when they are of this form; others could break a log line. */
-export function isRequestId(value: string): boolean {
-  return REQUEST_ID.test(value);
-}
-
-const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
-
 const NO_HEADERS: readonly string[] = [];
 
 const MAX_CONTENT_LENGTH = 999_999_999_999_999;
+
+/** Of the head that is being read. */
+const forwarded = new ForwardedHeaders();
 
 export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, peer: Peer): RequestHead {
   const raw = req.rawHeaders;
@@ -52,18 +48,16 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
   let contentLength = 0;
   let group: string | undefined;
   let moreGroups: string[] | undefined;
-  let requestId: string | undefined;
   let accept: string | undefined;
-  let forwardedFor: string | undefined;
-  let forwardedProto: string | undefined;
-  let forwardedHost: string | undefined;
   let debug: string | undefined;
   let baggage: string | undefined;
+  forwarded.clear();
 
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i]!;
     const value = raw[i + 1]!;
-    switch (fields.roleOf(name)) {
+    const role = fields.roleOf(name);
+    switch (role) {
       case 'pass':
         if (nominated?.has(name.toLowerCase())) continue;
         break;
@@ -106,21 +100,16 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
         }
         break;
       case 'requestId':
-        if (trusted && requestId === undefined && isRequestId(value)) requestId = value;
-        continue;
       case 'xForwardedFor':
-        if (trusted) forwardedFor = forwardedFor === undefined ? value : `${forwardedFor}, ${value}`;
-        continue;
       case 'xForwardedProto':
-        if (trusted) forwardedProto ??= value;
-        continue;
       case 'xForwardedHost':
-        if (trusted) forwardedHost ??= value;
+        if (trusted) forwarded.take(role, value);
         continue;
       case 'debug':
         debug ??= value;
         continue;
       case 'decision':
+      case 'alias':
         continue;
       case 'baggage':
         if (nominated?.has(name.toLowerCase())) continue;
@@ -129,7 +118,7 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
         continue;
       case 'xForwardedOther':
       case 'forwarded':
-        if (!trusted) continue;
+        if (!trusted || value === '') continue;
         break;
       case 'accept':
         accept ??= value;
@@ -159,9 +148,10 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
     detail ??= 'It has no Host field.';
   }
 
+  const method = req.method ?? '';
   let path = req.url ?? '';
   if (path.charCodeAt(0) !== 0x2f) {
-    const target = originForm(path, host, req.method ?? '');
+    const target = originForm(path, host, method);
     if (typeof target === 'string') path = target;
     else {
       refusal ??= target.refusal;
@@ -173,21 +163,11 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
     detail ??= 'The request target has a fragment.';
   }
 
+  if (!policy.methods.has(method)) refusal ??= 'method_not_allowed';
+
   headers[1] = host ?? '';
-  if (requestId === undefined) requestId = newRequestId();
-  headers.push(policy.requestIdField, requestId);
-  if (policy.xForwarded) {
-    headers.push(
-      'X-Forwarded-For',
-      forwardedFor === undefined ? peer.address : `${forwardedFor}, ${peer.address}`,
-      'X-Forwarded-Proto',
-      forwardedProto ?? 'http',
-    );
-    const seenHost = forwardedHost ?? host;
-    if (seenHost !== undefined && seenHost !== '') headers.push('X-Forwarded-Host', seenHost);
-  }
-  if (policy.forwarded) headers.push('Forwarded', forwardedElement(peer.address, host));
-  if (policy.via !== undefined) headers.push('Via', policy.via);
+  forwarded.complete(policy, peer, host ?? '');
+  forwarded.appendTo(headers);
 
   let groupValue = '';
   let groups: readonly string[] | undefined;
@@ -209,16 +189,18 @@ export function readRequestHead(req: IncomingMessage, policy: ForwardPolicy, pee
 
   return {
     facts: {
-      method: req.method ?? '',
+      method,
       path,
       host: host === undefined || !policy.needsHost ? '' : withoutPort(host),
       group: groupValue,
       groups,
       rawHeaders: refusal !== undefined ? NO_HEADERS : hidesGroup ? withoutGroup(raw, fields) : raw,
-      client: policy.needsClient ? clientAddress(peer.address, forwardedFor, policy.isTrusted) : peer.address,
+      client: policy.needsClient
+        ? clientAddress(peer.address, forwarded.receivedFor, policy.isTrusted)
+        : peer.address,
     },
     upstreamHeaders: headers,
-    requestId,
+    requestId: forwarded.requestId,
     host,
     target: req.url ?? '',
     debug,
@@ -253,13 +235,6 @@ function originForm(
 
 function sameAuthority(a: string, b: string): boolean {
   return a.toLowerCase().replace(/:80$/, '') === b.toLowerCase().replace(/:80$/, '');
-}
-
-/** One element of Forwarded (RFC 7239, 4): IPv6 addresses and ports need quotes. */
-export function forwardedElement(address: string, host: string | undefined): string {
-  const by = address.includes(':') ? `for="[${address}]"` : `for=${address}`;
-  const named = host === undefined || host === '' ? '' : `;host="${host.replace(/["\\]/g, '')}"`;
-  return `${by}${named};proto=http`;
 }
 
 /** Neither a match by fields nor a pin may read what an untrusted peer says of its group. */

@@ -201,7 +201,6 @@ export function errorText(
   const { contentType, body } = failureAnswer(reason, accept, requestId, detail);
   let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nContent-Type: ${contentType}\r\n`;
   text += `Cache-Control: no-store\r\n${policy.requestIdField}: ${requestId}\r\n${REASON_FIELD}: ${reason}\r\n`;
-  if (status === 405) text += `Allow: ${policy.allowedMethods}\r\n`;
   text += `${fieldLines(headers)}Content-Length: ${body.length}\r\n${dateField()}`;
   text += closes ? 'Connection: close\r\n\r\n' : '\r\n';
   if (isHead) return { text, status, bodySize: 0 };

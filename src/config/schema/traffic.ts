@@ -1,5 +1,6 @@
 /** What holds for all traffic: timeouts, bounds, retries, fields that are added, the access log. */
 
+import { METHODS } from 'node:http';
 import { z } from 'zod';
 import { duration, fieldName, size } from './values.ts';
 
@@ -57,6 +58,20 @@ export const retries = z.strictObject({
     .describe('Bound of all retries together, per worker, so that an outage is not multiplied.'),
 });
 
+/** Common methods, in the order of the Allow header. */
+const COMMON_METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+
+/**
+ * Methods that the parser knows, without CONNECT, which asks for a tunnel, and TRACE, which would show the headers that
+ * Pointsman adds (RFC 9110, 9.3.8).
+ */
+export const FORWARDABLE_METHODS: readonly string[] = [
+  ...COMMON_METHODS,
+  ...METHODS.filter(
+    (method) => !COMMON_METHODS.includes(method) && method !== 'CONNECT' && method !== 'TRACE',
+  ),
+];
+
 export const forwarding = z.strictObject({
   fastLane: z
     .boolean()
@@ -77,6 +92,14 @@ export const forwarding = z.strictObject({
     .max(16)
     .default(['websocket'])
     .describe('Protocols a client may upgrade to; any other upgrade is treated as an ordinary request.'),
+  methods: z
+    .array(z.enum(FORWARDABLE_METHODS))
+    .min(1)
+    .max(FORWARDABLE_METHODS.length)
+    .optional()
+    .describe(
+      'Request methods that are forwarded; others get 405. Default: all that the HTTP parser of Node.js knows, except CONNECT and TRACE.',
+    ),
 });
 
 export const accessLog = z.strictObject({

@@ -4,7 +4,7 @@
  *
  *     head        = request-line *field-line CRLF
  *     request-line = method SP target SP "HTTP/1.1" CRLF
- *     method      = GET / HEAD / POST / PUT / PATCH / DELETE / OPTIONS
+ *     method      = GET / HEAD / POST / PUT / PATCH / DELETE / OPTIONS, without those that are not configured
  *     target      = "/" *( VCHAR except "#" )
  *     field-line  = token ":" OWS *( HTAB / SP / VCHAR / obs-text ) OWS CRLF
  *
@@ -20,30 +20,15 @@
  */
 
 import type { RequestFacts } from '../../routing/match.ts';
-import { hashStep } from '../fields.ts';
+import { ForwardedHeaders } from '../forwarded-headers.ts';
 import { MAX_PORT } from '../host-field.ts';
 import { clientAddress, withoutPort } from '../message-fields.ts';
 import type { Peer } from '../peer.ts';
 import type { ForwardPolicy } from '../policy.ts';
 import type { RequestDescription } from '../request-description.ts';
-import { forwardedElement, isRequestId } from '../request-head.ts';
-import { newRequestId } from '../request-id.ts';
+import { HEAD_END, headerLine, LINE_PARTIAL, scanHeaderLine } from './header-line.ts';
 import { latin1 } from './latin1.ts';
-import {
-  CLASS,
-  COLON,
-  CR,
-  decimalAt,
-  HOST,
-  HT,
-  isWord,
-  LF,
-  SLASH,
-  SP,
-  TARGET,
-  TOKEN,
-  VALUE,
-} from './octets.ts';
+import { CLASS, COLON, CR, decimalAt, HOST, HT, isWord, SLASH, SP, TARGET } from './octets.ts';
 
 /** The end of the head has not come. */
 export const PARTIAL = 0;
@@ -56,6 +41,9 @@ const VERSION = 'HTTP/1.1\r\n';
 
 /** What is passed on of the head that is being read, as pairs of offsets. Used within one call only. */
 const passed: number[] = [];
+
+/** Of the head that is being read. */
+const forwarded = new ForwardedHeaders();
 
 /** A request in the grammar of the fast lane. */
 export interface FastRequest extends RequestDescription {
@@ -125,6 +113,7 @@ export function readRequest(
 ): FastRequest | typeof PARTIAL | typeof FOREIGN {
   const method = methodAt(bytes, from, to);
   if (method === undefined) return to - from < 8 && isBeginning(bytes, from, to) ? PARTIAL : FOREIGN;
+  if (!policy.methods.has(method)) return FOREIGN;
   const targetStart = from + method.length + 1;
   let i = targetStart;
   if (i < to && bytes[i] !== SLASH) return FOREIGN;
@@ -149,40 +138,20 @@ export function readRequest(
   let groupStart = -1;
   let groupEnd = -1;
   let hiddenField: string | undefined;
-  let requestId: string | undefined;
-  let forwardedFor: string | undefined;
-  let forwardedProto: string | undefined;
-  let forwardedHost: string | undefined;
   let debug: string | undefined;
   let baggage: string | undefined;
+  forwarded.clear();
 
   for (let count = 0; ; count++) {
-    if (i >= to) return PARTIAL;
-    if (bytes[i] === CR) {
-      if (i + 1 >= to) return PARTIAL;
-      if (bytes[i + 1] !== LF) return FOREIGN;
-      break;
+    if (count === limit && i < to && bytes[i] !== CR) return FOREIGN;
+    const next = scanHeaderLine(bytes, i, to, fields);
+    if (next <= 0) {
+      if (next === HEAD_END) break;
+      return next === LINE_PARTIAL ? PARTIAL : FOREIGN;
     }
-    if (count === limit) return FOREIGN;
     const lineStart = i;
-    let hash = 0;
-    for (; i < to; i++) {
-      const octet = bytes[i]!;
-      if ((CLASS[octet]! & TOKEN) === 0) break;
-      hash = hashStep(hash, octet);
-    }
-    if (i >= to) return PARTIAL;
-    if (bytes[i] !== COLON || i === lineStart) return FOREIGN;
-    const name = fields.nameAt(bytes, lineStart, i, hash);
-    i++;
-    while (i < to && (bytes[i] === SP || bytes[i] === HT)) i++;
-    const start = i;
-    while (i < to && (CLASS[bytes[i]!]! & VALUE) !== 0) i++;
-    if (i + 1 >= to) return i < to && bytes[i] !== CR ? FOREIGN : PARTIAL;
-    if (bytes[i] !== CR || bytes[i + 1] !== LF) return FOREIGN;
-    let end = i;
-    while (end > start && (bytes[end - 1] === SP || bytes[end - 1] === HT)) end--;
-    i += 2;
+    i = next;
+    const { name, start, end } = headerLine;
     switch (name.role) {
       case 'pass':
       case 'accept':
@@ -234,22 +203,12 @@ export function readRequest(
       case 'expect':
         return FOREIGN;
       case 'requestId':
-        if (trusted && requestId === undefined) {
-          const value = latin1(bytes, start, end);
-          if (isRequestId(value)) requestId = value;
-        }
-        break;
       case 'xForwardedFor':
-        if (trusted) {
-          const value = latin1(bytes, start, end);
-          forwardedFor = forwardedFor === undefined ? value : `${forwardedFor}, ${value}`;
-        }
-        break;
       case 'xForwardedProto':
-        if (trusted) forwardedProto ??= latin1(bytes, start, end);
-        break;
       case 'xForwardedHost':
-        if (trusted) forwardedHost ??= latin1(bytes, start, end);
+        if (trusted) forwarded.take(name.role, latin1(bytes, start, end));
+        break;
+      case 'alias':
         break;
       case 'debug':
         debug ??= latin1(bytes, start, end);
@@ -261,7 +220,7 @@ export function readRequest(
       }
       case 'xForwardedOther':
       case 'forwarded':
-        if (trusted) continue;
+        if (trusted && end > start) continue;
         break;
     }
     // Comes here: a field that ends with this hop, or is written anew.
@@ -277,22 +236,13 @@ export function readRequest(
   for (let j = 0; j < passedCount; j += 2) head += text.slice(passed[j]! - from, passed[j + 1]! - from);
   if (i > passStart) head += text.slice(passStart - from, i - from);
 
-  requestId ??= newRequestId();
   const authority = text.slice(hostStart - from, hostEnd - from);
   // Expected with methods that have a body (RFC 9110, 8.6), and undici sends it, too.
   if (!hasLength && !isChunked && (method === 'POST' || method === 'PUT' || method === 'PATCH')) {
     head += 'Content-Length: 0\r\n';
   }
-  head += policy.requestIdStart + requestId;
-  if (policy.xForwarded) {
-    const seenFor = forwardedFor === undefined ? peer.address : `${forwardedFor}, ${peer.address}`;
-    const seenProto = forwardedProto ?? 'http';
-    const seenHost = forwardedHost ?? authority;
-    head += `\r\nX-Forwarded-For: ${seenFor}\r\nX-Forwarded-Proto: ${seenProto}\r\n`;
-    if (seenHost !== '') head += `X-Forwarded-Host: ${seenHost}\r\n`;
-  } else head += '\r\n';
-  if (policy.forwarded) head += `Forwarded: ${forwardedElement(peer.address, authority)}\r\n`;
-  head += policy.viaLine;
+  forwarded.complete(policy, peer, authority);
+  head += forwarded.lines();
   const path = text.slice(targetStart - from, targetEnd - from);
   return {
     facts: new Facts(
@@ -302,9 +252,11 @@ export function readRequest(
       path,
       policy.needsHost ? withoutPort(authority) : '',
       groupStart === -1 ? '' : text.slice(groupStart - from, groupEnd - from).toLowerCase(),
-      policy.needsClient ? clientAddress(peer.address, forwardedFor, policy.isTrusted) : peer.address,
+      policy.needsClient
+        ? clientAddress(peer.address, forwarded.receivedFor, policy.isTrusted)
+        : peer.address,
     ),
-    requestId,
+    requestId: forwarded.requestId,
     host: authority,
     target: path,
     debug,

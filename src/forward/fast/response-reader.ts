@@ -9,9 +9,10 @@
  * one Content-Length; else all up to the end of the connection (RFC 9112, 6.3). Both of them are an error.
  */
 
-import { type FieldClassifier, hashStep } from '../fields.ts';
+import type { FieldClassifier } from '../fields.ts';
+import { HEAD_END, headerLine, LINE_PARTIAL, scanHeaderLine } from './header-line.ts';
 import { latin1 } from './latin1.ts';
-import { CLASS, COLON, CR, decimalAt, HT, isWord, LF, SP, TOKEN, VALUE } from './octets.ts';
+import { CLASS, CR, decimalAt, HT, isWord, LF, SP, VALUE } from './octets.ts';
 
 /** The end of the head has not come. */
 export const INCOMPLETE = 0;
@@ -85,31 +86,14 @@ export function readResponse(
   let trailer: string | undefined;
 
   for (;;) {
-    if (i >= to) return INCOMPLETE;
-    if (bytes[i] === CR) {
-      if (i + 1 >= to) return INCOMPLETE;
-      if (bytes[i + 1] !== LF) return MALFORMED;
-      break;
+    const next = scanHeaderLine(bytes, i, to, fields);
+    if (next <= 0) {
+      if (next === HEAD_END) break;
+      return next === LINE_PARTIAL ? INCOMPLETE : MALFORMED;
     }
     const lineStart = i;
-    let hash = 0;
-    for (; i < to; i++) {
-      const octet = bytes[i]!;
-      if ((CLASS[octet]! & TOKEN) === 0) break;
-      hash = hashStep(hash, octet);
-    }
-    if (i >= to) return INCOMPLETE;
-    if (bytes[i] !== COLON || i === lineStart) return MALFORMED;
-    const name = fields.nameAt(bytes, lineStart, i, hash);
-    i++;
-    while (i < to && (bytes[i] === SP || bytes[i] === HT)) i++;
-    const start = i;
-    while (i < to && (CLASS[bytes[i]!]! & VALUE) !== 0) i++;
-    if (i + 1 >= to) return i < to && bytes[i] !== CR ? MALFORMED : INCOMPLETE;
-    if (bytes[i] !== CR || bytes[i + 1] !== LF) return MALFORMED;
-    let end = i;
-    while (end > start && (bytes[end - 1] === SP || bytes[end - 1] === HT)) end--;
-    i += 2;
+    i = next;
+    const { name, start, end } = headerLine;
     switch (name.role) {
       case 'pass':
       case 'xForwardedOther':

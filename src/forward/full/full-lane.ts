@@ -11,6 +11,7 @@ import type { Lane } from '../listener.ts';
 import { type Peer, peerOf, type RequestInProgress } from '../peer.ts';
 import type { FailureReason } from '../reasons.ts';
 import { refuseConnection } from '../refuse-connection.ts';
+import { isUnknownMethod, type ParserError } from '../refused-method.ts';
 import { readRequestHead } from '../request-head.ts';
 import { UpgradeDownstream } from '../upgrade/upgrade-downstream.ts';
 import { UpgradeProxy, UpgradeTransport } from '../upgrade/upgrade-transport.ts';
@@ -177,7 +178,7 @@ export class FullLane implements Lane {
   }
 
   /** llhttp refused the bytes. There is no request: the response is written on the bare socket. */
-  #onClientError(error: NodeJS.ErrnoException, client: Socket): void {
+  #onClientError(error: NodeJS.ErrnoException & ParserError, client: Socket): void {
     // It was refused before, and has a moment to read the response; the parser goes on to complain of all that arrives.
     if (client.writableEnded && !client.destroyed) return;
     // A client that ends in the middle of a message has left, as one that ends while it waits.
@@ -193,7 +194,12 @@ export class FullLane implements Lane {
       connectionOf(client).queue.onGarbage(latest);
       return;
     }
-    const reason: FailureReason = error.code === 'HPE_HEADER_OVERFLOW' ? 'head_too_large' : 'bad_request';
+    const reason: FailureReason =
+      error.code === 'HPE_HEADER_OVERFLOW'
+        ? 'head_too_large'
+        : isUnknownMethod(error)
+          ? 'method_not_implemented'
+          : 'bad_request';
     this.#refuse(client, reason, error.code?.startsWith('HPE_') ? `(${error.code})` : undefined);
   }
 }

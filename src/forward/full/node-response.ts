@@ -150,7 +150,6 @@ export class NodeResponse implements ResponseWriter {
     const { contentType, body } = failureAnswer(reason, accept, requestId, detail);
     const headers = ['Content-Type', contentType, 'Cache-Control', 'no-store'];
     headers.push(this.#policy.requestIdField, requestId, REASON_FIELD, reason);
-    if (status === 405) headers.push('Allow', this.#policy.allowedMethods);
     headers.push(...extra);
     headers.push('Content-Length', String(body.length));
     const res = this.#res;

@@ -37,6 +37,7 @@ async function assertRefused(answer: RawResponse, status: number, reason: string
   assert.equal(answer.value('x-pointsman-reason'), reason);
   assert.equal(answer.value('x-request-id'), error.requestId);
   assert.equal(answer.value('content-type'), 'application/json');
+  if (status === 405) assert.match(answer.value('allow')!, /^GET, HEAD, POST, .*PURGE/);
   const line = await proxy.accessLine(error.requestId);
   assert.equal(line['reason'], reason);
   assert.equal(line['status'], status);
@@ -54,6 +55,7 @@ interface Case {
 
 const GET = 'GET /x HTTP/1.1\r\n';
 const bad = { status: 400, reason: 'bad_request' } as const;
+const unknown = { status: 501, reason: 'method_not_implemented' } as const;
 const mismatch = { status: 400, reason: 'host_mismatch' } as const;
 
 const fields = (count: number, length: number) =>
@@ -139,8 +141,14 @@ const cases: readonly Case[] = [
   },
   { what: 'an unknown version', bytes: 'GET /x HTTP/1.2\r\nHost: a\r\n\r\n', ...bad },
   { what: 'the preface of HTTP/2', bytes: 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', ...bad },
-  { what: 'a method in small letters', bytes: 'get /x HTTP/1.1\r\nHost: a\r\n\r\n', ...bad },
-  { what: 'an unknown method', bytes: 'BREW /x HTTP/1.1\r\nHost: a\r\n\r\n', ...bad },
+  { what: 'a method in small letters', bytes: 'get /x HTTP/1.1\r\nHost: a\r\n\r\n', ...unknown },
+  { what: 'an unknown method', bytes: 'BREW /x HTTP/1.1\r\nHost: a\r\n\r\n', ...unknown },
+  { what: 'a method of RTSP', bytes: 'DESCRIBE /x HTTP/1.1\r\nHost: a\r\n\r\n', ...unknown },
+  {
+    what: 'the PROXY protocol',
+    bytes: `PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n${GET}Host: a\r\n\r\n`,
+    ...bad,
+  },
   { what: 'TLS on the plain port', bytes: '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', ...bad },
   {
     what: 'CONNECT',
@@ -345,4 +353,40 @@ test('a thousand malformed requests leave the proxy in order', async () => {
     async () => (await proxy.status()).connections.client <= 1,
   );
   assert.deepEqual(upstream.violations, []);
+});
+
+test('forwards only the methods of forwarding.methods, and lists them in Allow', async () => {
+  const config = { health: { enabled: false } };
+  const few = await startPointsman(
+    oneBackend(upstream.url, { ...config, forwarding: { methods: ['GET', 'MKCOL'] } }),
+  );
+  try {
+    for (const method of ['GET', 'MKCOL']) {
+      const answer = await exchange(few.trafficPort, `${method} /few HTTP/1.1\r\nHost: a\r\n\r\n`);
+      assert.equal(answer.status, 200, method);
+      assert.equal(upstream.requests.at(-1)!.method, method);
+    }
+    const before = upstream.requests.length;
+    for (const head of [
+      'POST /few',
+      'DELETE /few',
+      'PURGE /few',
+      'TRACE /few',
+      'CONNECT a:443',
+      'OPTIONS *',
+    ]) {
+      const answer = await exchange(few.trafficPort, `${head} HTTP/1.1\r\nHost: a\r\n\r\n`);
+      assert.equal(answer.status, 405, head);
+      assert.equal(answer.value('x-pointsman-reason'), 'method_not_allowed');
+      assert.equal(answer.value('allow'), 'GET, MKCOL');
+    }
+    assert.equal(upstream.requests.length, before);
+    await few.reload(oneBackend(upstream.url, { ...config, forwarding: { methods: ['POST'] } }));
+    assert.equal((await exchange(few.trafficPort, 'POST /few HTTP/1.1\r\nHost: a\r\n\r\n')).status, 200);
+    const answer = await exchange(few.trafficPort, 'GET /few HTTP/1.1\r\nHost: a\r\n\r\n');
+    assert.equal(answer.status, 405);
+    assert.equal(answer.value('allow'), 'POST');
+  } finally {
+    await few.stop();
+  }
 });

@@ -1,53 +1,39 @@
-/** What the fast lane makes of a body that comes in packets. */
+/** Reads a body that comes in packets as the fast lane does. */
 
 import assert from 'node:assert/strict';
 import { BodyFraming } from '../../../src/forward/fast/body-framing.ts';
-import type { Passage } from '../../../src/forward/fast/chunked-body.ts';
 
 export interface Followed {
   readonly framing: BodyFraming;
-  /** What goes on, Latin-1. */
-  readonly passed: string;
-  /** Offset behind the last octet of the body, or of the octet that was not taken. */
+  /** Latin-1. */
+  readonly content: string;
+  /** Offset behind the last byte of the body, or of the byte that was not taken. */
   readonly end: number;
 }
 
 /**
+ * @param bytes  stays as it is
  * @param length as `BodyFraming` has it
  * @param cuts   offsets where a packet ends, ascending
  */
 export function followBody(bytes: Buffer, from: number, length: number, cuts: readonly number[]): Followed {
   const framing = new BodyFraming(length);
-  const passage: Passage = { prefix: '', ranges: [] };
-  let passed = '';
+  const memory = Buffer.from(bytes);
+  let content = '';
   let at = from;
   for (const end of [...cuts.filter((cut) => cut > from), bytes.length]) {
     if (framing.ended || framing.bad || at >= end) continue;
-    at = framing.follow(bytes, at, end, passage);
-    if (framing.bad) break;
-    passed += passage.prefix;
-    for (let i = 0; i < passage.ranges.length; i += 2) {
-      passed += bytes.toString('latin1', passage.ranges[i], passage.ranges[i + 1]);
-    }
+    const start = at;
+    at = framing.follow(memory, start, end);
+    const { contentStart, contentEnd } = framing;
+    assert.ok(start <= contentStart && contentStart <= contentEnd && contentEnd <= at);
+    assert.equal(memory.compare(bytes, 0, start, 0, start), 0, 'bytes in front of the packet stay');
+    assert.equal(memory.compare(bytes, at, bytes.length, at, bytes.length), 0, 'bytes behind the body stay');
+    content += memory.toString('latin1', contentStart, contentEnd);
+    // For the comparison behind the next packet.
+    memory.set(bytes.subarray(start, at), start);
   }
-  return { framing, passed, end: at };
-}
-
-/** Content of chunks that go on, which have no extensions. */
-export function contentOf(passed: string, isChunked: boolean): string {
-  if (!isChunked) return passed;
-  let content = '';
-  let at = 0;
-  while (at < passed.length) {
-    const lineEnd = passed.indexOf('\r\n', at);
-    assert.notEqual(lineEnd, -1, 'the line of a size goes on whole');
-    assert.match(passed.slice(at, lineEnd), /^[0-9A-Fa-f]{1,12}$/);
-    const size = Number.parseInt(passed.slice(at, lineEnd), 16);
-    assert.ok(size > 0, 'the last chunk does not go on');
-    content += passed.slice(lineEnd + 2, lineEnd + 2 + size);
-    at = lineEnd + 2 + size + 2;
-  }
-  return content;
+  return { framing, content, end: at };
 }
 
 /** The line that an offset is in, as `Parting` wants it. */

@@ -61,6 +61,17 @@ const SYNTAX: readonly Case[] = [
 
 const SCHEMA: readonly Case[] = [
   ['an unknown key', `${GOOD}helth: {}\n`, '3:1: helth: unknown key "helth"; did you mean "health"?'],
+  [
+    'a method in small letters',
+    `${GOOD}forwarding: { methods: [GET, post] }\n`,
+    '3:30: forwarding.methods[1]: expected GET, HEAD, POST,',
+  ],
+  [
+    'a method that is never forwarded',
+    `${GOOD}forwarding: { methods: [TRACE] }\n`,
+    '3:25: forwarding.methods[0]: expected GET, HEAD, POST,',
+  ],
+  ['no method', `${GOOD}forwarding: { methods: [] }\n`, '3:24: forwarding.methods: '],
   ['the wrong case', `${GOOD}Service: x\n`, '3:1: Service: unknown key "Service"; did you mean "service"?'],
   [
     'an unknown key with nothing near',

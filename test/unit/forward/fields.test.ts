@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { FieldClassifier } from '../../../src/forward/fields.ts';
 
-const requests = FieldClassifier.forRequests('X-Traffic-Group', 'X-Request-Id', undefined);
+const requests = FieldClassifier.forRequests('X-Traffic-Group', 'X-Request-Id', undefined, undefined);
 const responses = FieldClassifier.forResponses('X-Request-Id');
 
 describe('fields', () => {

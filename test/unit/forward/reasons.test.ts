@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { failureAnswer } from '../../../src/forward/reasons.ts';
-import { failureOf, isIdempotent } from '../../../src/forward/retry.ts';
+import { failureOf } from '../../../src/forward/full/undici-failure.ts';
+import { failureAnswer, requiredHeaders } from '../../../src/forward/reasons.ts';
+import { isIdempotent } from '../../../src/forward/retry-plan.ts';
 
 function error(code: string | undefined, message = '', name = 'Error'): Error {
   return Object.assign(new Error(message), code === undefined ? { name } : { code, name });
@@ -25,6 +26,13 @@ describe('failure answers', () => {
       'application/json',
     );
     assert.equal(failureAnswer('bad_response', undefined, 'x').contentType, 'application/json');
+  });
+});
+
+describe('requiredHeaders', () => {
+  it('has Allow for 405 only', () => {
+    assert.deepEqual(requiredHeaders('method_not_allowed', 'GET, PUT'), ['Allow', 'GET, PUT']);
+    assert.deepEqual(requiredHeaders('method_not_implemented', 'GET, PUT'), []);
   });
 });
 

@@ -1,39 +1,22 @@
 import assert from 'node:assert/strict';
-import type { IncomingMessage } from 'node:http';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type FastRequest, readRequest } from '../../../src/forward/fast/request-reader.ts';
-import { type RequestHead, readRequestHead } from '../../../src/forward/request-head.ts';
 import { compilePropagation, givenBucket, propagatedFields } from '../../../src/propagation/propagate.ts';
 import { peerAt, policyOf } from '../../support/forward-policy.ts';
+import { HEAD_READERS, type HeadReader } from '../../support/head-readers.ts';
 
 const standardPolicy = policyOf({ propagate: {} });
 const plainPolicy = policyOf({ propagate: { baggage: false, bucket: 'X-Canary-Bucket' } });
 const standard = standardPolicy.propagation!;
 const plain = plainPolicy.propagation!;
 
-/** What came in and goes on, as the readers of the lanes leave it: names and values in turn. */
-const READERS = {
-  fast(fields: readonly string[], policy = standardPolicy) {
-    let text = 'GET / HTTP/1.1\r\nHost: a\r\n';
-    for (let i = 0; i < fields.length; i += 2) text += `${fields[i]}: ${fields[i + 1]}\r\n`;
-    const bytes = Buffer.from(`${text}\r\n`, 'latin1');
-    const request = readRequest(bytes, 0, bytes.length, 100, policy, peerAt(true)) as FastRequest;
-    const passed = request.upstreamHead
-      .split('\r\n')
-      .slice(1, -1)
-      .flatMap((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)]);
+const withBaggage =
+  (read: HeadReader) =>
+  (headers: readonly string[], policy = standardPolicy) => {
+    const { passed, request } = read(headers, policy, peerAt(true));
     return { passed, baggage: request.baggage };
-  },
-  full(fields: readonly string[], policy = standardPolicy) {
-    const request = {
-      ...{ method: 'GET', url: '/', httpVersion: '1.1', httpVersionMajor: 1, httpVersionMinor: 1 },
-      ...{ rawHeaders: ['Host', 'a', ...fields], headers: {} },
-    } as unknown as IncomingMessage;
-    const { upstreamHeaders, baggage }: RequestHead = readRequestHead(request, policy, peerAt(true));
-    return { passed: upstreamHeaders, baggage };
-  },
-};
+  };
+const READERS = { fast: withBaggage(HEAD_READERS.fast), full: withBaggage(HEAD_READERS.full) };
 
 describe('a decision in the fields of a request', () => {
   it('is nothing unless it is asked for', () => {

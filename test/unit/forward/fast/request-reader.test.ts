@@ -50,6 +50,14 @@ describe('the request reader takes', () => {
     });
   }
 
+  it('only the methods that are configured', () => {
+    const policy = policyOf({ forwarding: { methods: ['PUT', 'PURGE'] } });
+    assert.equal(accepted('PUT / HTTP/1.1\r\nHost: a\r\n\r\n', policy).facts.method, 'PUT');
+    for (const method of ['GET', 'PURGE']) {
+      assert.equal(read(`${method} / HTTP/1.1\r\nHost: a\r\n\r\n`, policy), FOREIGN);
+    }
+  });
+
   it('a target of every visible character but #', () => {
     let target = '/';
     for (let octet = 0x21; octet < 0x7f; octet++) if (octet !== 0x23) target += String.fromCharCode(octet);
