@@ -12,7 +12,7 @@ export interface ConnectTarget {
 }
 
 /** Returns the event after which the socket can be used. Prefer `whenReady`. */
-export function readyEvent(scheme: ConnectTarget['scheme']): 'connect' | 'secureConnect' {
+function readyEvent(scheme: ConnectTarget['scheme']): 'connect' | 'secureConnect' {
   return scheme === 'https' ? 'secureConnect' : 'connect';
 }
 

@@ -1,6 +1,6 @@
 /** Opens connections to endpoints for traffic: the connect timeout, and what happens when a write fails. */
 import type { OnReadOpts, Socket } from 'node:net';
-import { readyEvent } from '../backends/connect.ts';
+import { whenReady } from '../backends/connect.ts';
 import { isTlsFailure } from '../backends/socket-error.ts';
 import type { EndpointPool } from './endpoint-pool.ts';
 import type { FailureReason } from './reasons.ts';
@@ -51,8 +51,8 @@ export function connectUpstream(
     else if (isOpen) pool.closed();
   });
   let isOpen = false;
-  socket.once(readyEvent(scheme), () => {
-    if (!pending || socket.destroyed) return;
+  whenReady(socket, scheme, () => {
+    if (!pending) return;
     pending = false;
     isOpen = true;
     clearTimeout(timer);

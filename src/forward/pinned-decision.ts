@@ -1,8 +1,8 @@
 /** The decision for a route with a pin: who the user is; and the store is asked, and told. */
 import { identifyUser } from '../pinning/identity.ts';
+import type { Pin } from '../pinning/pin.ts';
 import { givenBucket } from '../propagation/propagate.ts';
 import { type Decision, decide } from '../routing/decide.ts';
-import type { Pin } from '../routing/table.ts';
 import type { Peer } from './peer.ts';
 import type { ForwardPolicy } from './policy.ts';
 import type { LiveRoute } from './snapshot.ts';

@@ -2,7 +2,7 @@
 
 import { type BackendUse, usesOf } from '../backends/availability.ts';
 import type { Balancer } from '../backends/balance.ts';
-import type { Split } from '../routing/table.ts';
+import type { Split } from '../routing/route.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Revision, Upstream } from './upstreams.ts';
 

@@ -8,9 +8,6 @@ import { compileSplit, withGuards } from './guard.ts';
 import { compileGroups, type Groups } from './invariants.ts';
 import type { Fate, Route } from './route.ts';
 
-export type { Pin } from '../pinning/pin.ts';
-export type { Route, Split } from './route.ts';
-
 export interface RoutingTable {
   readonly config: Config;
   readonly service: string;
