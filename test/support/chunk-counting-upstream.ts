@@ -1,4 +1,4 @@
-/** An upstream that reads a request body chunk by chunk and says how many chunks it came in. */
+/** An upstream that reads request bodies chunk by chunk and counts the chunks. */
 
 import { createHash } from 'node:crypto';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
@@ -7,9 +7,9 @@ import { cleanUp } from './clean-up.ts';
 const HEAD_END = '\r\n\r\n';
 
 export interface CountedBody {
-  /** Bytes of content so far. */
+  /** Bytes of content received. */
   readonly length: number;
-  /** Chunks so far, without the last one; 0 if the body came with Content-Length. */
+  /** Chunks received, without the last one; 0 if the body came with Content-Length. */
   readonly chunks: number;
   readonly ended: boolean;
   /** Hash of the content. Call it once, when the body has ended. */
@@ -20,7 +20,7 @@ export interface ChunkCountingUpstream {
   readonly url: string;
   /** Bodies that have begun, in the order of their heads. */
   readonly bodies: readonly CountedBody[];
-  /** What was not HTTP. */
+  /** Bytes that were not HTTP, as errors. */
   readonly violations: readonly Error[];
   /** Answers every body that has ended, now and from now on. */
   release(): void;
@@ -49,7 +49,7 @@ class Body implements CountedBody {
     return this.#hash.digest('hex');
   }
 
-  /** Returns the offset behind the last byte of the body. Throws if it is not framed as RFC 9112 §7.1 says. */
+  /** Returns the offset after the last byte of the body. Throws if the framing breaks RFC 9112 §7.1. */
   take(bytes: Buffer, from: number): number {
     let at = from;
     while (at < bytes.length && !this.ended) {

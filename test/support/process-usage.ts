@@ -1,4 +1,4 @@
-/** What a process uses, by the accounts of the kernel. */
+/** Memory and CPU time of a process, by the accounts of the kernel. */
 
 import { readFileSync } from 'node:fs';
 
@@ -13,7 +13,7 @@ export function residentBytes(pid: number): number {
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)![1]) * 1024;
 }
 
-/** Returns the CPU time of a process so far, all threads, user and system, in seconds. */
+/** Returns the CPU time of a process since its start: all threads, user and system, in seconds. */
 export function cpuSeconds(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
   // The name of the program may hold spaces; utime and stime are the 14th and 15th field of the line.

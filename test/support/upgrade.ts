@@ -19,8 +19,8 @@ export function switching(lines = ''): string {
 }
 
 /**
- * Returns a script for a raw upstream that accepts the upgrade, and hands the connection to `use`: from then on the
- * upstream reads nothing from it, and does not end it when the other side does.
+ * Returns a script for a raw upstream that accepts the upgrade and hands the connection to `use`. The upstream stops
+ * reading from it, and does not end it when the other side does.
  */
 export function acceptUpgrade(
   use: (socket: Socket, request: RawRequest) => unknown,

@@ -1,4 +1,4 @@
-/** An upstream may answer and leave before it has read a request: the client gets the response all the same. */
+/** Responses of upstreams that close before they have read the request: the client gets them. */
 
 import assert from 'node:assert/strict';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
@@ -15,7 +15,7 @@ const BODY = 'too large\n';
 const TOO_LARGE = `HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`;
 const TRIES = 25;
 
-/** Reads the first bytes of a request and nothing more; `leave` says how it ends. */
+/** Starts an upstream that only reads the first bytes of a request; `leave` answers and closes. */
 async function startImpatientUpstream(leave: (socket: Socket) => void): Promise<string> {
   const sockets = new Set<Socket>();
   const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
@@ -23,7 +23,7 @@ async function startImpatientUpstream(leave: (socket: Socket) => void): Promise<
     socket.on('error', () => {});
     socket.on('close', () => sockets.delete(socket));
     socket.once('data', () => {
-      // What still comes stays unread, so that the kernel resets the connection when it is closed.
+      // Bytes that come now stay unread: the kernel resets the connection when the upstream closes it.
       socket.pause();
       leave(socket);
     });
@@ -54,12 +54,12 @@ const BLOCK = Buffer.alloc(64 * 1024, 'x');
 const BLOCKS = (4 * MIB) / BLOCK.length;
 
 const UPLOADS = {
-  'with Content-Length': {
+  'of an upload with Content-Length': {
     head: `POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: ${BLOCK.length * BLOCKS}\r\n\r\n`,
     block: BLOCK,
     last: '',
   },
-  'in chunks': {
+  'of an upload in chunks': {
     head: 'POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n',
     block: Buffer.concat([Buffer.from(`${BLOCK.length.toString(16)}\r\n`), BLOCK, Buffer.from('\r\n')]),
     last: '0\r\n\r\n',
@@ -94,10 +94,10 @@ const described = (outcome: RawResponse | Error) =>
     ? outcome.message
     : `${outcome.status} ${outcome.value('x-pointsman-reason') ?? outcome.body.toString().trim()}`;
 
-suite('an upstream that answers 413 and leaves the rest of the request unread', () => {
+suite('a 413 of an upstream that does not read the rest of the request', () => {
   for (const [how, leave] of Object.entries(LEAVING)) {
     for (const [what, request] of Object.entries(UPLOADS)) {
-      test(`is heard by the client if it ${how}, of an upload ${what}`, async () => {
+      test(`reaches the client ${what} if the upstream ${how}`, async () => {
         const proxy = await startPointsman(oneBackend(await startImpatientUpstream(leave), unchecked));
         const outcomes: Record<string, number> = {};
         for (let i = 0; i < TRIES; i++) {
@@ -109,16 +109,16 @@ suite('an upstream that answers 413 and leaves the rest of the request unread', 
     }
   }
 
-  test('leaves nothing behind', async () => {
+  test('ends the request and its connections', async () => {
     const proxy = await startPointsman(
       oneBackend(await startImpatientUpstream(LEAVING['closes at once']!), unchecked),
     );
     await Promise.all(
       Array.from({ length: TRIES }, () =>
-        upload(proxy.trafficPort, UPLOADS['in chunks']).catch(() => undefined),
+        upload(proxy.trafficPort, UPLOADS['of an upload in chunks']).catch(() => undefined),
       ),
     );
-    await proxy.waitFor('nothing to be in flight', async () => {
+    await proxy.waitFor('all requests to end', async () => {
       const { connections, backends } = await proxy.status();
       return connections.client === 0 && backends[0]!.inFlight === 0;
     });

@@ -1,4 +1,4 @@
-/** What a trusted peer says of a request in X-Forwarded-*. */
+/** X-Forwarded-* headers of trusted peers. */
 
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';

@@ -1,4 +1,4 @@
-/** 1xx responses: the client gets them, and no upstream can fill the memory of the proxy with them. */
+/** 1xx responses: the client gets them, within bounds that protect the memory of the proxy. */
 
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
@@ -16,7 +16,7 @@ const hint = (value: string) => `HTTP/1.1 103 Early Hints\r\nLink: ${value}\r\n\
 
 /** More than any buffer between an upstream and a client holds. */
 const MOST_SENT = 64 * MIB;
-/** After so many requests of another client without a byte taken, the proxy takes no more. */
+/** If the proxy takes no byte during this many requests of another client, it is paused. */
 const ENOUGH_ROUNDS = 100;
 
 /** An upstream that sends hints to `/endless` for as long as they are taken, and 200 to all others. */
@@ -42,8 +42,8 @@ async function startEndlessUpstream() {
   return { url: upstream.url, state };
 }
 
-suite('an upstream that sends interim responses without end', () => {
-  test('is paused or cut if the client reads nothing, and others are served meanwhile', async () => {
+suite('an upstream that sends an endless series of interim responses', () => {
+  test('is paused or cut if the client does not read, while other clients are served', async () => {
     const { url, state } = await startEndlessUpstream();
     const proxy = await startPointsman(oneBackend(url, unchecked));
     for (let i = 0; i < 300; i++) assert.equal((await send(proxy.trafficPort)).status, 200);
@@ -122,14 +122,14 @@ suite('interim responses', async () => {
     assertBadResponse(await ask(20, 4_000));
   });
 
-  test('are counted for clients that cannot be told of them, too', async () => {
+  test('are counted also if the client speaks HTTP/1.0 and does not get them', async () => {
     const few = await ask(50, 10, '1.0');
     assert.equal(few.status, 200);
     assert.deepEqual(few.interim, []);
     assertBadResponse(await ask(101, 10, '1.0'));
   });
 
-  test('are counted for each request of a connection anew', async () => {
+  test('are counted per request, not per connection', async () => {
     const client = await RawClient.connect(proxy.trafficPort);
     for (let i = 0; i < 4; i++) {
       const answer = await client.send('GET /90/10 HTTP/1.1\r\nHost: a\r\n\r\n').read();

@@ -1,4 +1,4 @@
-/** Which methods go on to an upstream, and how the others are refused. */
+/** Methods that Pointsman forwards, and refusals of all others. */
 
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
@@ -38,7 +38,7 @@ suite('a method that Pointsman does not know', async () => {
     ['bytes that no method has', 'F@O / HTTP/1.1\r\nHost: a\r\n\r\n'],
     ['a line without a method', '/ HTTP/1.1\r\nHost: a\r\n\r\n'],
   ] as const) {
-    test(`is not what ${what} is taken for, which is refused with 400`, async () => {
+    test(`differs from ${what}, refused with 400`, async () => {
       const answer = await exchange(proxy.trafficPort, bytes);
       assert.equal(answer.status, 400);
       assert.equal(answer.value('x-pointsman-reason'), 'bad_request');

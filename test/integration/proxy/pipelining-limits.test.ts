@@ -1,4 +1,4 @@
-/** What a client sends ahead of the responses waits in the kernel, not in the memory of the proxy. */
+/** Requests that a client sends before it has the responses wait in the kernel, not in the proxy. */
 
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
@@ -47,7 +47,7 @@ function pipelined(count: number): string {
   return text;
 }
 
-/** Another client asks so often that the proxy has read all that it ever will from connections with bytes to read. */
+/** Sends 200 requests on another connection: meanwhile the proxy reads all that it will ever read elsewhere. */
 async function askBeside(proxy: PointsmanProcess, onAnswer: () => void = () => {}): Promise<void> {
   for (let i = 0; i < 200; i++) {
     assert.equal((await send(proxy.trafficPort, { path: '/beside' })).status, 200);
@@ -66,7 +66,7 @@ async function warmUp(proxy: PointsmanProcess): Promise<void> {
   await askBeside(proxy);
 }
 
-suite('requests that wait behind a stalled one', () => {
+suite('requests pipelined after a stalled one', () => {
   for (const [what, first] of Object.entries(FIRST_REQUESTS)) {
     test(`cost little memory if the stalled one is ${what}`, async () => {
       const upstream = await startStallingUpstream();
@@ -98,7 +98,7 @@ suite('requests that wait behind a stalled one', () => {
   }
 
   for (const what of ['a plain request', 'a request in absolute form'] as const) {
-    test(`do not kill a process with a heap of 150 MB if the stalled one is ${what}`, async () => {
+    test(`leave a process with a heap of 150 MB alive if the stalled one is ${what}`, async () => {
       const upstream = await startStallingUpstream();
       const proxy = await startPointsman(oneBackend(upstream.url, unchecked), {
         env: { NODE_OPTIONS: '--max-old-space-size=150' },
@@ -117,7 +117,7 @@ suite('fifty clients that send 3,000 requests each at once', () => {
   const COUNT = 3_000;
   const STATUS_LINE = Buffer.from('HTTP/1.1 ');
 
-  /** Sends them all; `answered` is how many responses have come so far, over all connections. */
+  /** Sends them all; `answered` counts the responses that have come, over all connections. */
   async function flood(
     proxy: PointsmanProcess,
     requests: string,
@@ -150,7 +150,7 @@ suite('fifty clients that send 3,000 requests each at once', () => {
     };
   }
 
-  /** How many of the flood are answered when a client that comes later is. */
+  /** Returns the number of responses to the flood that come before the response to a later client. */
   async function answeredBefore(proxy: PointsmanProcess, requests: string): Promise<number> {
     const running = await flood(proxy, requests);
     await inTime('the first response', running.begun, 60_000);
@@ -167,16 +167,16 @@ suite('fifty clients that send 3,000 requests each at once', () => {
 
   for (const [what, first] of [
     ['plain ones', ''],
-    ['ones behind a request in absolute form', 'GET http://a/first HTTP/1.1\r\nHost: a\r\n\r\n'],
+    ['ones after a request in absolute form', 'GET http://a/first HTTP/1.1\r\nHost: a\r\n\r\n'],
   ] as const) {
-    test(`do not keep a later client waiting: ${what}`, async () => {
+    test(`let a later client be served before most of them: ${what}`, async () => {
       const upstream = await startStallingUpstream();
       const proxy = await startPointsman(oneBackend(upstream.url, unchecked));
       const answered = await answeredBefore(proxy, first + pipelined(COUNT));
       assert.ok(answered < MOST, `${answered} of ${CLIENTS * COUNT} were answered before`);
     });
 
-    test(`do not keep a later client waiting if Pointsman answers itself: ${what}`, async () => {
+    test(`let a later client be served before most of them if Pointsman answers: ${what}`, async () => {
       const upstream = await startStallingUpstream();
       const proxy = await startPointsman({
         backends: { main: { url: upstream.url }, empty: { url: 'http://name.invalid' } },

@@ -1,4 +1,4 @@
-/** Access log and metrics count the bytes of bodies and tunnels, and nothing else. */
+/** Bytes in the access log and in metrics: payload of bodies and tunnels, without heads. */
 
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
@@ -26,7 +26,7 @@ async function bytesTotal(proxy: PointsmanProcess): Promise<Bytes> {
   };
 }
 
-/** That the line of a request and the metric, which had this value before, count these bytes. */
+/** Asserts that the log line of a request and the growth of the metric show these bytes. */
 async function assertCounted(
   proxy: PointsmanProcess,
   requestId: string | undefined,
@@ -88,7 +88,7 @@ suite('the record of a tunnel', () => {
     await assertCounted(proxy, String(id), before, { in: 5, out: 11 });
   });
 
-  test('counts the body alone if the upstream refuses the upgrade', async () => {
+  test('counts only the body if the upstream refuses the upgrade', async () => {
     const upstream = await startRawUpstream(
       () => 'HTTP/1.1 403 Forbidden\r\nContent-Length: 6\r\n\r\ndenied',
     );
@@ -99,7 +99,7 @@ suite('the record of a tunnel', () => {
     await assertCounted(proxy, answer.value('x-request-id'), before, { in: 0, out: 6 });
   });
 
-  test('counts the body alone if Pointsman refuses the upgrade', async () => {
+  test('counts only the body if Pointsman refuses the upgrade', async () => {
     const gone = `http://127.0.0.1:${await reserveClosedPort()}`;
     const proxy = await startPointsman(oneBackend(gone, unchecked));
     const before = await bytesTotal(proxy);
@@ -109,7 +109,7 @@ suite('the record of a tunnel', () => {
   });
 });
 
-suite('the record of a refused connection counts the body alone', async () => {
+suite('the record of a refused connection counts only the body of the response', async () => {
   const upstream = await startRawUpstream();
   const proxy = await startPointsman(
     oneBackend(upstream.url, {

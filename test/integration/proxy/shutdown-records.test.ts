@@ -1,4 +1,4 @@
-/** What `shutdown.timeout` cuts is answered where it can be, and recorded in any case. */
+/** Requests and tunnels that `shutdown.timeout` cuts: answered if possible, always recorded. */
 
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
@@ -60,7 +60,7 @@ for (const workers of [1, 2]) {
         'GET /hold?1.0 HTTP/1.0\r\nHost: a\r\n\r\n',
       ],
     ] as const) {
-      test(`gives 503 with the reason to ${what}, and a line of the log`, async () => {
+      test(`gives 503 with the reason to ${what}, and a log line`, async () => {
         const { held, proxy } = await start(workers);
         const client = await RawClient.connect(proxy.trafficPort);
         client.send(request);
@@ -78,7 +78,7 @@ for (const workers of [1, 2]) {
       });
     }
 
-    test('gives 503 with the reason to a handshake that is not answered, and a line of the log', async () => {
+    test('gives 503 with the reason to a handshake that is not answered, and a log line', async () => {
       const { tunnels, proxy } = await start(workers);
       const client = await RawClient.connect(proxy.trafficPort);
       client.send(upgradeRequest('/tunnels/silent'));
@@ -92,7 +92,7 @@ for (const workers of [1, 2]) {
       assert.equal(line['reason'], 'shutdown');
     });
 
-    test('leaves a line of the log for a response that is cut, which the client can tell from a whole one', async () => {
+    test('leaves a log line for a cut response, which the client sees as incomplete', async () => {
       const { proxy } = await start(workers);
       const client = await RawClient.connect(proxy.trafficPort);
       client.send('GET /trickle/100000 HTTP/1.1\r\nHost: a\r\n\r\n');
@@ -106,7 +106,7 @@ for (const workers of [1, 2]) {
       assert.notEqual(line['termination'], '--');
     });
 
-    test('leaves a line of the log for a tunnel', async () => {
+    test('leaves a log line for a tunnel', async () => {
       const { proxy } = await start(workers);
       const client = await RawClient.connect(proxy.trafficPort);
       client.send(upgradeRequest('/tunnels/open'));

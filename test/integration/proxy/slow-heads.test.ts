@@ -9,9 +9,9 @@ import { startRawUpstream } from '../../support/raw-upstream.ts';
 import { pause } from '../../support/wait-for.ts';
 
 const REQUEST_HEAD_MS = 2_000;
-/** Connections are looked at every quarter of the time; the rest is for a busy machine. */
+/** The proxy checks connections every quarter of the time; the rest is for a busy machine. */
 const LATEST_MS = 1.6 * REQUEST_HEAD_MS;
-/** A piece every so often: more than a lane may take before it changes its way of reading, but not all at once. */
+/** Time between two pieces: a lane gets more than eight of them, spread over the whole time. */
 const PIECE_MS = REQUEST_HEAD_MS / 9.5;
 
 const upstream = await startRawUpstream();
@@ -49,9 +49,9 @@ suite('a request head that comes slowly is answered with 408 in time', { concurr
     ['byte by byte', '', bytes(`${HEAD}${endless}`)],
     ['byte by byte from within a header', '', [HEAD, ...bytes(endless)]],
     ['line by line', '', ['GET /slow HTTP/1.1\r\nHost: a\r\n', ...new Array(50).fill('X-A: 1\r\n')]],
-    ['byte by byte behind another request', 'GET /first HTTP/1.1\r\nHost: a\r\n\r\n', bytes(HEAD + endless)],
+    ['byte by byte after another request', 'GET /first HTTP/1.1\r\nHost: a\r\n\r\n', bytes(HEAD + endless)],
     [
-      'byte by byte behind a request in absolute form',
+      'byte by byte after a request in absolute form',
       'GET http://a/first HTTP/1.1\r\nHost: a\r\n\r\n',
       bytes(HEAD + endless),
     ],
@@ -65,7 +65,7 @@ suite('a request head that comes slowly is answered with 408 in time', { concurr
       if (answer === 'late') return;
       assert.equal(answer.status, 408);
       assert.equal(answer.value('x-pointsman-reason'), 'request_timeout');
-      // Not before its time; timers of two processes differ by a few milliseconds.
+      // The timers of two processes differ by a few milliseconds.
       assert.ok(elapsed > REQUEST_HEAD_MS - 50, `cut after ${Math.round(elapsed)} ms`);
     });
   }

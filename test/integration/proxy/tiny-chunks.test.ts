@@ -1,4 +1,4 @@
-/** A client chooses how small its chunks are; what they cost is bounded by the bytes in them. */
+/** Chunks of one byte: their cost is bounded by their content, not by their number. */
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -23,7 +23,7 @@ function letter(index: number): string {
   return String.fromCharCode(0x61 + (index % 26));
 }
 
-/** Every byte of the content in a chunk of its own. */
+/** Returns content with every byte in a separate chunk. */
 function tinyChunks(count: number): string {
   let text = '';
   for (let i = 0; i < count; i++) text += `1\r\n${letter(i)}\r\n`;
@@ -36,7 +36,7 @@ function contentHash(count: number): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
-/** Sends it in segments of so many bytes each, as far as the kernel lets us say so, as fast as the proxy takes them. */
+/** Writes `size` bytes at a time, as fast as the proxy takes them. The kernel may still join some writes. */
 async function sendInSegments(client: RawClient, bytes: Buffer, size: number): Promise<void> {
   for (let at = 0; at < bytes.length; at += size) {
     const flowing = client.socket.write(bytes.subarray(at, at + size));

@@ -89,14 +89,14 @@ suite('an upstream with a certificate that is trusted', () => {
   });
 });
 
-suite('an upstream on which TLS fails', () => {
+suite('an upstream with a TLS failure', () => {
   for (const [what, startPort] of [
     ['has a certificate that nobody trusts', () => startTlsUpstream(selfSigned('localhost'))],
     ['has a certificate for another name', () => startTlsUpstream(elsewhere)],
     ['speaks plain HTTP', async () => (await startHttpUpstream('plain')).port],
     ['closes instead of a handshake', startClosingListener],
   ] as const) {
-    test(`gets no request if it ${what}: 503 tls_failed`, async () => {
+    test(`is reported as 503 tls_failed if it ${what}`, async () => {
       const proxy = await start(`https://localhost:${await startPort()}`);
       const answer = await send(proxy.trafficPort);
       assert.equal(answer.status, 503);
@@ -130,7 +130,7 @@ suite('an upstream on which TLS fails', () => {
     assert.equal(await proxy.metric('pointsman_retries_total', { reason: 'tls_failed' }), 3);
   });
 
-  test('is not reported so if nothing listens there', async () => {
+  test('is reported as connect_failed if the connection is refused', async () => {
     const proxy = await start(`https://localhost:${await reserveClosedPort()}`);
     assert.equal((await send(proxy.trafficPort)).failure().reason, 'connect_failed');
   });

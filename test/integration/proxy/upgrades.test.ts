@@ -1,4 +1,4 @@
-/** What an upgrade has in common with any other request, and what a tunnel carries to its very end. */
+/** Upgrades: treated as any other request until the 101, and carried to the last byte after it. */
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -19,7 +19,7 @@ import { askWebSocket, openWebSocket, startWebSocketUpstream } from '../../suppo
 
 const unchecked: Partial<TestConfig> = { health: { enabled: false } };
 
-/** Opens a tunnel whose client goes on when the other side ends. */
+/** Opens a tunnel whose client stays open when the other side ends. */
 async function openTunnel(proxy: PointsmanProcess, target = '/', lines = ''): Promise<RawClient> {
   const client = await RawClient.connect(proxy.trafficPort, { allowHalfOpen: true });
   client.send(upgradeRequest(target, lines));
@@ -34,7 +34,7 @@ async function waitForNothingOpen(proxy: PointsmanProcess): Promise<void> {
   });
 }
 
-suite('a tunnel of which one side has ended', () => {
+suite('a half-closed tunnel', () => {
   /** An upstream that accepts every upgrade; resolves to its end of the first tunnel. */
   async function startTunnelUpstream() {
     let take = (_: Socket) => {};
@@ -156,7 +156,7 @@ suite('the head of a 101', () => {
     return { upstream, proxy };
   }
 
-  test('comes through unchanged but for what ends with this hop', async () => {
+  test('arrives unchanged, without the hop-by-hop headers', async () => {
     const upstream = await startRawUpstream(() => acceptUpgrade(echoBytes, HEAD));
     const proxy = await startPointsman(oneBackend(upstream.url, unchecked));
     const client = await RawClient.connect(proxy.trafficPort);
@@ -206,7 +206,7 @@ suite('the head of a 101', () => {
     assert.match(answer.value('connection')!, /^upgrade$/i);
   });
 
-  test('carries the cookie that a pin issues, beside those of the upstream', async () => {
+  test('carries the cookie that a pin issues, and the cookies of the upstream', async () => {
     const { proxy } = await startBehindRules();
     const client = await RawClient.connect(proxy.trafficPort);
     const answer = await client.send(upgradeRequest()).read();
@@ -238,13 +238,13 @@ suite('the head of a 101', () => {
   });
 });
 
-suite('a handshake that fails on a canary', () => {
+suite('a handshake on a canary', () => {
   for (const [what, answer] of [
     ['is answered with 503', 'HTTP/1.1 503 Service Unavailable\r\nContent-Length: 6\r\n\r\nbroken'],
     ['is answered with 502 that has no end', 'HTTP/1.1 502 Bad\r\nContent-Length: 99\r\n\r\nab'],
     ['is reset', (socket: Socket) => socket.resetAndDestroy()],
   ] as const) {
-    test(`is made good by the main backend if it ${what}`, async () => {
+    test(`moves to the main backend if it ${what}`, async () => {
       const canary = await startRawUpstream(() => answer);
       const production = await startWebSocketUpstream('production');
       const proxy = await startPointsman({
@@ -272,8 +272,8 @@ suite('a handshake that fails on a canary', () => {
   }
 });
 
-suite('an upgrade counts', () => {
-  test('among the requests in flight for as long as its tunnel is open', async () => {
+suite('an upgrade', () => {
+  test('counts as a request in flight while its tunnel is open', async () => {
     const upstream = await startRawUpstream(({ fields }) =>
       valuesOf(fields, 'upgrade').length === 0 ? OK : acceptUpgrade(echoBytes),
     );
@@ -289,7 +289,7 @@ suite('an upgrade counts', () => {
     assert.equal((await send(proxy.trafficPort)).status, 200);
   });
 
-  test('among the requests in flight during its handshake', async () => {
+  test('counts as a request in flight during its handshake', async () => {
     const upstream = await startRawUpstream(() => () => undefined);
     const proxy = await startPointsman(oneBackend(upstream.url, { ...unchecked, limits: { inFlight: 1 } }));
     const first = await RawClient.connect(proxy.trafficPort);
@@ -306,7 +306,7 @@ suite('an upgrade counts', () => {
     second.destroy();
   });
 
-  test('as a retry if a connection is refused', async () => {
+  test('is retried and counted if a connection is refused', async () => {
     const main = await startWebSocketUpstream('main');
     const proxy = await startPointsman({
       backends: {
@@ -334,7 +334,7 @@ suite('an upgrade counts', () => {
     assert.equal(await proxy.metric('pointsman_redispatches_total', { backend: 'gone' }), 2);
   });
 
-  test('as the exposure of its user', async () => {
+  test('counts as an exposure of its user', async () => {
     const upstream = await startWebSocketUpstream('only');
     const proxy = await startPointsman({
       backends: { canary: { url: upstream.url } },
@@ -351,7 +351,7 @@ suite('an upgrade counts', () => {
     });
   });
 
-  test('with its status among the requests of its route', async () => {
+  test('counts with its status among the requests of its route', async () => {
     const upstream = await startRawUpstream(() => acceptUpgrade(echoBytes, switching()));
     const proxy = await startPointsman(oneBackend(upstream.url, unchecked));
     const client = await openTunnel(proxy);
