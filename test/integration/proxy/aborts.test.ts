@@ -2,24 +2,19 @@
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { suite, test } from 'node:test';
 import { cleanUp } from '../../support/clean-up.ts';
 import { oneBackend } from '../../support/design-table.ts';
 import { patternBytes, patternHash, startHttpUpstream } from '../../support/http-upstream.ts';
 import { type PointsmanProcess, startPointsman } from '../../support/pointsman-process.ts';
+import { MIB, residentBytes } from '../../support/process-usage.ts';
 import { RawClient } from '../../support/raw-client.ts';
 import { send } from '../../support/request.ts';
 import { inTime, waitFor } from '../../support/wait-for.ts';
 
-const MIB = 1024 ** 2;
 const upstream = await startHttpUpstream('main');
 const proxy = await startPointsman(oneBackend(upstream.url));
-
-function residentBytes(pid: number): number {
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) * 1024;
-}
 
 /** Sends a request, waits until the upstream has it, and leaves. */
 async function leaveDuring(bytes: string | Buffer, leave: (client: RawClient) => void): Promise<void> {

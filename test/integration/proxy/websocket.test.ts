@@ -12,6 +12,7 @@ import { startPointsman, type TestConfig } from '../../support/pointsman-process
 import { exchange, RawClient } from '../../support/raw-client.ts';
 import { type RawAnswer, startRawUpstream } from '../../support/raw-upstream.ts';
 import { inParallel, send } from '../../support/request.ts';
+import { switching, upgradeRequest } from '../../support/upgrade.ts';
 import { inTime, pause, waitFor } from '../../support/wait-for.ts';
 import { askWebSocket, openWebSocket, startWebSocketUpstream } from '../../support/websocket-upstream.ts';
 
@@ -21,12 +22,7 @@ const unchecked: Partial<TestConfig> = { health: { enabled: false } };
 const upstream = await startWebSocketUpstream('main');
 const proxy = await startPointsman(oneBackend(upstream.url));
 
-const KEY = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n';
-const upgradeRequest = (target = '/', lines = '') =>
-  `GET ${target} HTTP/1.1\r\nHost: ws.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${KEY}${lines}\r\n`;
-const SWITCHING =
-  'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
-  'Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nX-Own: 1\r\n\r\n';
+const SWITCHING = switching('X-Own: 1\r\n');
 
 suite('frames', () => {
   test('of 1 MiB come back byte for byte', async () => {

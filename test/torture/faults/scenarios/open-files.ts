@@ -1,9 +1,9 @@
 /** A process that may open few files, and clients that want them all. */
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { newNonce } from '../../../support/origin.ts';
 import { type PointsmanProcess, startPointsman } from '../../../support/pointsman-process.ts';
+import { cpuSeconds } from '../../../support/process-usage.ts';
 import { RawClient } from '../../../support/raw-client.ts';
 import { send } from '../../../support/request.ts';
 import { pause, waitFor } from '../../../support/wait-for.ts';
@@ -44,9 +44,9 @@ export async function playOpenFiles({ lane, workers }: Subject): Promise<void> {
   assert.ok(taken.length < count, 'some were refused');
   assert.ok(taken.length > 0, 'some were taken');
   await assertAdminAlive(proxy);
-  const before = cpuMs(proxy.pid);
+  const before = cpuSeconds(proxy.pid) * 1000;
   await pause(WATCHED_MS);
-  const share = (cpuMs(proxy.pid) - before) / WATCHED_MS;
+  const share = (cpuSeconds(proxy.pid) * 1000 - before) / WATCHED_MS;
   assert.ok(share < MOST_CPU, `it takes ${share} of a processor, and nobody asks anything`);
   for (const client of taken) await assertAnswered(client);
 
@@ -106,12 +106,4 @@ async function assertAdminAlive(proxy: PointsmanProcess): Promise<void> {
   for (const path of ['/livez', '/readyz', '/metrics', '/status']) {
     assert.equal((await send(proxy.adminPort, { path })).status, 200, path);
   }
-}
-
-/** Processor time of a process so far, milliseconds. */
-function cpuMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    .replace(/^.*\) /, '')
-    .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10;
 }
