@@ -28,7 +28,11 @@ import type { ForwardPolicy } from '../policy.ts';
 import type { RequestDescription } from '../request-description.ts';
 import { HEAD_END, headerLine, LINE_PARTIAL, scanHeaderLine } from './header-line.ts';
 import { latin1 } from './latin1.ts';
-import { CLASS, COLON, CR, decimalAt, HOST, HT, isWord, SLASH, SP, TARGET } from './octets.ts';
+import * as octets from './octets.ts';
+import { decimalAt, isWord } from './octets.ts';
+
+/** Copies, as in header-line.ts. */
+const { CLASS, COLON, CR, HOST, HT, SLASH, SP, TARGET } = octets;
 
 /** The end of the head has not come. */
 export const PARTIAL = 0;
