@@ -172,6 +172,10 @@ export class ClusterGroup implements ForwardingGroup {
     await drained;
   }
 
+  cut(): void {
+    this.#broadcast({ type: 'cut' });
+  }
+
   destroy(): void {
     this.#ending = true;
     for (const worker of this.#live()) worker.process.kill('SIGKILL');

@@ -29,7 +29,9 @@ export interface ForwardingGroup {
   retire(): void;
   /** No new connections; resolves when the last one has ended. */
   drain(): Promise<void>;
-  /** Cuts what is left. */
+  /** Ends what `drain` still waits for, each request with its record. */
+  cut(): void;
+  /** Ends at once. */
   destroy(): void;
 }
 
@@ -113,6 +115,10 @@ export class InProcessGroup implements ForwardingGroup {
   async drain(): Promise<void> {
     this.#draining = true;
     await this.#forwarding?.drain();
+  }
+
+  cut(): void {
+    this.#forwarding?.cut();
   }
 
   destroy(): void {

@@ -152,9 +152,9 @@ export class Forwarding {
     return this.#listener.drain();
   }
 
-  /** Ends what is left, each request with its record. Resolves when all connections are closed. */
-  cut(): Promise<void> {
-    return this.#listener.cut();
+  /** Ends what `drain` still waits for, each request with its record. */
+  cut(): void {
+    this.#listener.cut();
   }
 
   destroy(): void {

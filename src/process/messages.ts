@@ -27,7 +27,9 @@ export type ToWorker =
   /** Send the totals now. */
   | { readonly type: 'collect'; readonly id: number }
   | { readonly type: 'retire' }
-  | { readonly type: 'drain' };
+  | { readonly type: 'drain' }
+  /** End what the drain still waits for. */
+  | { readonly type: 'cut' };
 
 export type FromWorker =
   | { readonly type: 'listening'; readonly host: string; readonly port: number }

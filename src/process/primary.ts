@@ -48,6 +48,9 @@ const PROGRAM = [process.execPath, fileURLToPath(import.meta.url)];
 /** Longest the end waits for Redis to take what is known of users. */
 const FLUSH_MS = 1_000;
 
+/** How long requests that are cut have to leave: their last bytes, and their records. */
+const CUT_MS = 1_000;
+
 export interface PrimaryOptions {
   readonly configPath: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -483,8 +486,12 @@ class Primary {
     // Endpoints and load balancers need a moment to learn that this one is going.
     this.#group.retire();
     await new Promise((resolve) => setTimeout(resolve, delay));
-    const drained = await within(timeout, this.#group.drain());
-    if (!drained) logger.warn('requests were still under way at the end of shutdown.timeout and are cut');
+    const ended = this.#group.drain();
+    if (!(await within(timeout, ended))) {
+      logger.warn('shutdown.timeout is over; requests in flight are cut');
+      this.#group.cut();
+      await within(CUT_MS, ended);
+    }
     // Users of the last requests too, for the other replicas.
     await within(
       FLUSH_MS,

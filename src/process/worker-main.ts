@@ -48,6 +48,9 @@ worker.on('message', (message: ToWorker) => {
     case 'drain':
       void drain();
       break;
+    case 'cut':
+      forwarding?.cut();
+      break;
   }
 });
 

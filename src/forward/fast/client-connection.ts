@@ -29,6 +29,9 @@ export interface FastLaneEdges {
 /** A head in more parts than this is read by the full lane's parser, which does not start over with every part. */
 const MAX_PARTS = 8;
 
+/** Pipelined requests that are begun before other connections have a turn. */
+const MAX_IN_A_ROW = 16;
+
 export class ClientConnection implements ByteReader, RequestConnection {
   readonly #edges: FastLaneEdges;
   readonly #client: ClientSocket;
@@ -39,6 +42,9 @@ export class ClientConnection implements ByteReader, RequestConnection {
   /** The rest of a request body that was answered early, to be discarded. */
   #rest: BodyFraming | undefined = undefined;
   #serving = false;
+  #inARow = 0;
+  /** Goes on in a turn of its own. */
+  #isDeferred = false;
   /** More than one head's worth waits. */
   #paused = false;
   #over = false;
@@ -77,6 +83,7 @@ export class ClientConnection implements ByteReader, RequestConnection {
 
   onBytes(bytes: Buffer, length: number): boolean {
     if (this.#over) return true;
+    this.#inARow = 0;
     let from = this.#discard(bytes, 0, length);
     if (from === length) return true;
     const current = this.#current;
@@ -89,7 +96,8 @@ export class ClientConnection implements ByteReader, RequestConnection {
       }
     }
     if (from === length) return this.#mayRead();
-    if (this.#current !== undefined || this.#rest !== undefined) return this.#hold(bytes, from, length);
+    if (this.#current !== undefined || this.#rest !== undefined || this.#isDeferred)
+      return this.#hold(bytes, from, length);
     if (this.#held === undefined) this.#serve(bytes, from, length);
     else {
       const joined = Buffer.concat([this.#held, bytes.subarray(from, length)]);
@@ -108,13 +116,17 @@ export class ClientConnection implements ByteReader, RequestConnection {
       return;
     }
     this.#rest = rest;
-    if (this.#serving || rest !== undefined) return;
+    if (this.#serving || rest !== undefined || this.#isDeferred) return;
+    this.#serveHeld();
+  }
+
+  #serveHeld(): void {
     const held = this.#held;
     if (held !== undefined) {
       this.#held = undefined;
       this.#serve(held, 0, held.length);
     }
-    if (this.#paused && this.#current === undefined && !this.#over) {
+    if (this.#paused && this.#current === undefined && !this.#isDeferred && !this.#over) {
       this.#paused = false;
       this.socket.resume();
     }
@@ -171,6 +183,11 @@ export class ClientConnection implements ByteReader, RequestConnection {
     let from = start;
     this.#serving = true;
     while (from < to && this.#current === undefined && this.#rest === undefined && !this.#over) {
+      if (this.#inARow === MAX_IN_A_ROW) {
+        this.#isDeferred = true;
+        setImmediate(goOn, this);
+        break;
+      }
       const request = readRequest(bytes, from, to, headers, forwarder.snapshot.policy, peer);
       if (request === PARTIAL && ++this.#parts <= MAX_PARTS && to - from < headSize) {
         this.#client.headBegun();
@@ -182,12 +199,20 @@ export class ClientConnection implements ByteReader, RequestConnection {
         break;
       }
       this.#parts = 0;
+      this.#inARow++;
       this.#client.headEnded();
       from = this.#begin(request, peer, bytes, from + request.length, to);
       from = this.#discard(bytes, from, to);
     }
     this.#serving = false;
     if (from < to && !this.#over) this.#hold(bytes, from, to);
+  }
+
+  /** Other connections have had a turn. */
+  goOn(): void {
+    this.#isDeferred = false;
+    this.#inARow = 0;
+    if (this.#current === undefined && this.#rest === undefined && !this.#over) this.#serveHeld();
   }
 
   /** @returns the offset behind the last byte of the request that is here */
@@ -246,4 +271,8 @@ export class ClientConnection implements ByteReader, RequestConnection {
     this.#over = true;
     endAndLinger(this.socket);
   }
+}
+
+function goOn(connection: ClientConnection): void {
+  connection.goOn();
 }

@@ -95,8 +95,6 @@ export class UpstreamSocket implements PooledConnection, Timed {
         if (!this.#onBytes(bytes, 0, 0, bytes.length)) socket.pause();
       });
     }
-    socket.on('end', () => this.#end(undefined));
-    socket.on('close', () => this.#end(undefined));
   }
 
   /** True while it can be used. */
@@ -106,6 +104,8 @@ export class UpstreamSocket implements PooledConnection, Timed {
 
   #onOpen(): void {
     this.#socket.on('error', (error) => this.#end(error));
+    this.#socket.on('end', () => this.#end(undefined));
+    this.#socket.on('close', () => this.#end(undefined));
     this.#expiresAt = this.#pool.expiry();
     this.#tell((user) => user.onUpstreamOpen());
   }

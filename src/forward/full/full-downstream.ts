@@ -86,15 +86,14 @@ export class FullDownstream implements Downstream {
   }
 
   /** Serves the request, or refuses it. @param refused reason known before the head was read */
-  run(exchange: Exchange, policy: ForwardPolicy, refused: FailureReason | undefined): void {
+  run(exchange: Exchange, refused: FailureReason | undefined): void {
     const { facts, refusal, refusalDetail, hasBody, contentLength } = this.request;
     if (refused !== undefined) exchange.fail(refused);
     else if (refusal !== undefined) exchange.fail(refusal, refusalDetail);
     else if (facts.path === '*') {
       this.response.answerServerOptions();
       exchange.answered();
-    } else if (!policy.methods.has(facts.method)) exchange.fail('method_not_allowed');
-    else if (exchange.open()) {
+    } else if (exchange.open()) {
       if (!hasBody) {
         exchange.serve();
         return;
@@ -134,6 +133,8 @@ export class FullDownstream implements Downstream {
 
   #deliver(content: BodyPart): void {
     this.#lastDelivered = this.#ended;
+    // The client did not wait. Node would close the connection after a response that no 100 came before.
+    if (this.#ended) this.#invite();
     try {
       const flows = this.#events.onRequestBody(content, true, this.#ended);
       if (!flows && !this.#ended) this.#block();
@@ -155,9 +156,13 @@ export class FullDownstream implements Downstream {
   }
 
   resumeBody(): void {
+    this.#invite();
+    this.#unblock();
+  }
+
+  #invite(): void {
     if (this.#expectsContinue && !this.#isInvited) this.response.invite();
     this.#isInvited = true;
-    this.#unblock();
   }
 
   abandonBody(): void {

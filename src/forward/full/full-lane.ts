@@ -109,7 +109,7 @@ export class FullLane implements Lane {
     const exchange = new Exchange(this.#forwarder, peer, downstream, new UndiciTransport(policy));
     connection.client.exchange = exchange;
     try {
-      downstream.run(exchange, policy, refusal);
+      downstream.run(exchange, refusal);
     } catch (error) {
       exchange.onInternalError(error);
     }

@@ -4,6 +4,9 @@
  */
 import type { RequestInProgress } from '../peer.ts';
 
+/** Requests that are begun before other connections have a turn. */
+const MAX_IN_A_ROW = 16;
+
 interface Waiting {
   /** Called when its turn comes, if it comes. */
   readonly serve: () => RequestInProgress;
@@ -13,6 +16,8 @@ interface Waiting {
 
 export class RequestQueue {
   #waiting: Waiting[] = [];
+  #inARow = 0;
+  #isDeferred = false;
   readonly #onWaiting: (waits: boolean) => void;
 
   /** @param onWaiting called when a first request waits, and when none does any more */
@@ -36,13 +41,26 @@ export class RequestQueue {
     else last.garbageBehind = true;
   }
 
-  /** Serves the next request. */
+  /** Serves the next request, in a turn of its own after some in a row. */
   next(): void {
+    if (this.#isDeferred) return;
+    if (this.#waiting.length > 0 && ++this.#inARow > MAX_IN_A_ROW) {
+      this.#isDeferred = true;
+      setImmediate(goOn, this);
+      return;
+    }
     const next = this.#waiting.shift();
     if (next === undefined) return;
     const request = next.serve();
     if (next.garbageBehind) request.onGarbage();
     if (this.#waiting.length === 0) this.#onWaiting(false);
+  }
+
+  /** Other connections have had a turn. */
+  goOn(): void {
+    this.#isDeferred = false;
+    this.#inARow = 0;
+    this.next();
   }
 
   /** The connection ends: nothing that waits is served. */
@@ -51,4 +69,8 @@ export class RequestQueue {
     this.#waiting = [];
     this.#onWaiting(false);
   }
+}
+
+function goOn(queue: RequestQueue): void {
+  queue.goOn();
 }

@@ -179,7 +179,10 @@ export class UpgradeTransport implements UpstreamTransport {
   #headOf(response: IncomingMessage): ListHead {
     const raw = response.rawHeaders.map((text) => Buffer.from(text, 'latin1'));
     const { statusCode = 0, statusMessage = '' } = response;
-    return readUndiciHead(raw, response.headers, statusCode, statusMessage, false, this.#policy);
+    const { connection, 'transfer-encoding': coding } = response.headers;
+    // The bytes of the others stand in the list: Node joins headers of one name.
+    const parsed = { connection, 'transfer-encoding': coding };
+    return readUndiciHead(raw, parsed, statusCode, statusMessage, false, this.#policy);
   }
 
   #onInformation(information: IncomingMessage): void {
