@@ -9,7 +9,7 @@ export interface Received {
   readonly responses: readonly Message[];
   /** What came behind them and is no response. */
   readonly rest: string;
-  /** What came over a tunnel; undefined if none was opened. */
+  /** Bytes received over the tunnel; undefined if the connection opened no tunnel. */
   readonly tunnel: string | undefined;
   /** `hung`: neither an answer nor an end. */
   readonly end: 'closed' | 'hung';

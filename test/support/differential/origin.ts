@@ -8,7 +8,7 @@ import { acceptsUpgrade, switchingParts, tunnelScript, upstreamScript } from './
 export interface Seen {
   readonly backend: string;
   readonly message: Message;
-  /** What came over the tunnel that it opened; undefined if it opened none. */
+  /** Bytes received over the tunnel that the request opened; undefined for other requests. */
   tunnel?: string;
 }
 

@@ -23,7 +23,7 @@ export interface ScriptedRequest {
   readonly tunnel?: TunnelScript;
 }
 
-/** What the two ends of a tunnel send. The upstream sends back every byte that the client sends. */
+/** Bytes that the two ends of a tunnel send. The upstream also sends back every byte of the client. */
 export interface TunnelScript {
   /** Sent by the upstream together with its 101. */
   readonly greeting: string;
@@ -176,8 +176,8 @@ const UPGRADE_FIELDS: readonly string[] = [
 const SOCKET_KEY = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==';
 
 /**
- * Returns the upgrade that a connection asks for after its requests; undefined for most connections. It has random
- * numbers of its own, so that the other requests of the connection do not depend on it.
+ * Returns the upgrade that a connection requests last; undefined for most connections. It takes numbers from a separate
+ * random sequence, so that it does not change the other requests of the connection.
  */
 function upgradeRequest(id: number, index: number): ScriptedRequest | undefined {
   const random = seeded(id ^ 0x2545f491);
@@ -185,7 +185,7 @@ function upgradeRequest(id: number, index: number): ScriptedRequest | undefined 
   if (random() >= 0.3) return undefined;
   const mark = markOf(id, index);
   const kind = random();
-  // Those that are not offered go on as ordinary requests; one without a key is refused.
+  // A protocol that is not offered makes an ordinary request. Pointsman refuses a WebSocket without a key.
   const protocol = kind < 0.75 ? 'websocket' : pick(random, ['h2c', 'websocket, h2c', 'other/1']);
   const number = upgradeNumber(random, kind < 0.45);
   const tunnel = kind < 0.45 ? tunnelScript(number) : undefined;
