@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { play, type Received } from '../../support/differential/client.ts';
-import { describeScript, differences } from '../../support/differential/compare.ts';
+import { describeScript, differences, tunnelFault } from '../../support/differential/compare.ts';
 import { type Origin, startOrigin } from '../../support/differential/origin.ts';
 import { type ClientScript, clientScript } from '../../support/differential/traffic.ts';
 import { type PointsmanProcess, startPointsman, type TestConfig } from '../../support/pointsman-process.ts';
@@ -101,6 +101,7 @@ test(`${REQUESTS} requests are the same in both lanes`, {
   let races = 0;
   let requests = 0;
   let answered = 0;
+  let tunnels = 0;
   const statuses = new Map<string, number>();
   const startedAt = performance.now();
   for (let id = FIRST; requests < REQUESTS; id += BATCH) {
@@ -112,6 +113,11 @@ test(`${REQUESTS} requests are the same in both lanes`, {
         { script, received: fast[i]!, seen: origins[0].seen },
         { script, received: full[i]!, seen: origins[1].seen },
       );
+      for (const received of [fast[i]!, full[i]!]) {
+        const fault = tunnelFault(script, received);
+        if (fault !== undefined) lines.push(fault);
+        if (received.tunnel !== undefined) tunnels++;
+      }
       requests += script.requests.length;
       for (const { startLine } of fast[i]!.responses) {
         answered++;
@@ -128,6 +134,10 @@ test(`${REQUESTS} requests are the same in both lanes`, {
         { script, received: a!, seen: origins[0].seen },
         { script, received: b!, seen: origins[1].seen },
       );
+      for (const received of [a!, b!]) {
+        const fault = tunnelFault(script, received);
+        if (fault !== undefined) lines.push(fault);
+      }
       if (lines.length === 0) {
         races++;
         continue;
@@ -152,6 +162,7 @@ test(`${REQUESTS} requests are the same in both lanes`, {
   assert.ok(races <= requests / 1_000, `${races} connections differed once`);
   // Traffic that never gets anywhere shows nothing.
   assert.ok(answered > requests * 0.8, `${answered} answers to ${requests} requests`);
-  for (const status of ['200', '204', '304', '400', '502'])
+  assert.ok(tunnels > requests / 100, `${tunnels} tunnels for ${requests} requests`);
+  for (const status of ['101', '200', '204', '304', '400', '502'])
     assert.ok((statuses.get(status) ?? 0) > 0, status);
 });

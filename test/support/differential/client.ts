@@ -1,14 +1,16 @@
 /** Plays a script on a connection of its own, and keeps what came back. */
 
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { type Message, takeMessage } from './messages.ts';
-import type { ClientScript } from './traffic.ts';
+import type { ClientScript, TunnelScript } from './traffic.ts';
 
 export interface Received {
   /** Final responses and those before them, in order. */
   readonly responses: readonly Message[];
   /** What came behind them and is no response. */
   readonly rest: string;
+  /** Bytes received over the tunnel; undefined if the connection opened no tunnel. */
+  readonly tunnel: string | undefined;
   /** `hung`: neither an answer nor an end. */
   readonly end: 'closed' | 'hung';
 }
@@ -25,6 +27,7 @@ export function play(port: number, script: ClientScript): Promise<Received> {
     let answered = 0;
     let sent = 0;
     let hung = false;
+    let tunnel: Tunnel | undefined;
     const timer = setTimeout(() => {
       hung = true;
       socket.destroy();
@@ -64,7 +67,14 @@ export function play(port: number, script: ClientScript): Promise<Received> {
         if (typeof taken === 'string') return;
         held = held.slice(taken.length);
         responses.push(taken.message);
-        if (/^HTTP\/1\.1 1/.test(taken.message.startLine)) continue;
+        if (isInterim(taken.message)) continue;
+        const opened = requests[answered]?.tunnel;
+        if (opened !== undefined && taken.message.startLine.startsWith('HTTP/1.1 101 ')) {
+          tunnel = new Tunnel(socket, opened);
+          tunnel.take(held);
+          held = '';
+          return;
+        }
         answered++;
         if (oneByOne && sent === answered) {
           send();
@@ -78,6 +88,10 @@ export function play(port: number, script: ClientScript): Promise<Received> {
       pump();
     });
     socket.on('data', (chunk: Buffer) => {
+      if (tunnel !== undefined) {
+        tunnel.take(chunk.toString('latin1'));
+        return;
+      }
       held += chunk.toString('latin1');
       read(false);
     });
@@ -85,7 +99,40 @@ export function play(port: number, script: ClientScript): Promise<Received> {
     socket.on('close', () => {
       clearTimeout(timer);
       read(true);
-      resolve({ responses, rest: held, end: hung ? 'hung' : 'closed' });
+      resolve({ responses, rest: held, tunnel: tunnel?.received, end: hung ? 'hung' : 'closed' });
     });
   });
+}
+
+/** A response before the final one. A 101 is final: what follows is not HTTP. */
+export function isInterim({ startLine }: Message): boolean {
+  return /^HTTP\/1\.1 1(?!01 )/.test(startLine);
+}
+
+/** The client's end of a tunnel: sends the next message when everything before has come back. */
+class Tunnel {
+  readonly #socket: Socket;
+  readonly #messages: string[];
+  readonly #endedBy: TunnelScript['endedBy'];
+  #expected: number;
+  received = '';
+
+  constructor(socket: Socket, { greeting, eager, messages, endedBy }: TunnelScript) {
+    this.#socket = socket;
+    this.#messages = [...messages];
+    this.#endedBy = endedBy;
+    this.#expected = greeting.length + eager.length;
+  }
+
+  take(text: string): void {
+    this.received += text;
+    if (this.received.length < this.#expected) return;
+    const message = this.#messages.shift();
+    if (message !== undefined) {
+      this.#expected += message.length;
+      this.#socket.write(message, 'latin1');
+    } else if (this.#endedBy === 'client') {
+      this.#socket.end();
+    }
+  }
 }

@@ -3,10 +3,11 @@
  * the reason; there is no other place.
  */
 
-import type { Received } from './client.ts';
+import { createHash } from 'node:crypto';
+import { isInterim, type Received } from './client.ts';
 import type { Message } from './messages.ts';
 import type { Seen } from './origin.ts';
-import { type ClientScript, markOf, UPSTREAM_DATE, upstreamScript } from './traffic.ts';
+import { type ClientScript, markOf, switchingParts, UPSTREAM_DATE, upstreamScript } from './traffic.ts';
 
 /** Of a connection of each stack's own: who closes it, and how it is kept, is told by what happens next on it. */
 const OF_THE_CONNECTION = new Set(['connection', 'keep-alive', 'transfer-encoding']);
@@ -54,6 +55,14 @@ export function differences(fast: Outcome, full: Outcome): string[] {
   return x === y ? [] : [`fast: ${x}`, `full: ${y}`];
 }
 
+/** Returns what is missing or wrong in the tunnel of a connection; undefined if there was none, or all came back. */
+export function tunnelFault({ requests }: ClientScript, { tunnel }: Received): string | undefined {
+  if (tunnel === undefined) return undefined;
+  const script = requests.find((request) => request.tunnel !== undefined)!.tunnel!;
+  const whole = script.greeting + script.eager + script.messages.join('');
+  return tunnel === whole ? undefined : `tunnel ${bytesOf(tunnel)} instead of ${bytesOf(whole)}`;
+}
+
 /** `end`: nothing behind it can be compared. */
 function isAlike(
   fast: Answer | undefined,
@@ -79,13 +88,22 @@ function isAlike(
 }
 
 function isBroken(script: ClientScript, index: number): boolean {
-  const { bytes, isHead } = script.requests[index]!;
+  const { bytes, isHead, tunnel } = script.requests[index]!;
   const number = scriptNumber(bytes);
-  return number !== 0 && upstreamScript(number, isHead).broken;
+  // The script of an upgrade that is accepted is another one, and whole.
+  return tunnel === undefined && number !== 0 && upstreamScript(number, isHead).broken;
 }
 
 function endOf({ received }: Outcome): string {
-  return `${received.end}, behind the last answer: ${JSON.stringify(received.rest.replace(DRAWN_ID, '<id>'))}`;
+  const { end, rest, tunnel } = received;
+  const over = tunnel === undefined ? 'no tunnel' : `tunnel ${bytesOf(tunnel)}`;
+  return `${end}, ${over}, behind the last answer: ${JSON.stringify(rest.replace(DRAWN_ID, '<id>'))}`;
+}
+
+/** Length, hash and beginning. */
+function bytesOf(text: string): string {
+  const hash = createHash('sha256').update(text, 'latin1').digest('hex').slice(0, 16);
+  return `of ${text.length} (${hash}): ${JSON.stringify(text.slice(0, 60))}`;
 }
 
 function answersOf({ script, received, seen }: Outcome): Answer[] {
@@ -93,7 +111,7 @@ function answersOf({ script, received, seen }: Outcome): Answer[] {
   let lines: string[] = [];
   const interims: Message[] = [];
   for (const response of received.responses) {
-    if (/^HTTP\/1\.1 1/.test(response.startLine)) {
+    if (isInterim(response)) {
       interims.push(response);
       continue;
     }
@@ -155,7 +173,7 @@ function withoutBucket(line: string): string {
 
 /** What came for one mark: a request that was sent again, since its connection broke, counts once. */
 function upstreamLines(seen: readonly Seen[]): string[] {
-  const all = seen.map(({ backend, message }) => {
+  const all = seen.map(({ backend, message, tunnel }) => {
     const fields: string[] = [];
     let host: string | undefined;
     let framing: string | undefined;
@@ -175,6 +193,7 @@ function upstreamLines(seen: readonly Seen[]): string[] {
         ? 'no body'
         : `${message.framing} ${framing} of ${message.body.length}: ${message.body.slice(0, 300)}`,
       `trailers ${message.trailers}`,
+      ...(tunnel === undefined ? [] : [`tunnel ${bytesOf(tunnel)}`]),
     ].join('\n    ');
   });
   return [...new Set(all)];
@@ -183,14 +202,19 @@ function upstreamLines(seen: readonly Seen[]): string[] {
 /** Numbers of the scripts of a connection, for whoever looks into a difference. */
 export function describeScript(script: ClientScript): string {
   return script.requests
-    .map(({ bytes, isHead }) => {
+    .map(({ bytes, isHead, tunnel }) => {
       const number = scriptNumber(bytes);
-      const { parts, ending } = number === 0 ? { parts: [], ending: 'keep' } : upstreamScript(number, isHead);
+      const { parts, ending } =
+        tunnel !== undefined
+          ? { parts: switchingParts(number), ending: `tunnel ended by the ${tunnel.endedBy}` }
+          : number === 0
+            ? { parts: [], ending: 'keep' }
+            : upstreamScript(number, isHead);
       return `>> ${JSON.stringify(bytes.slice(0, 900))}\n<< ${JSON.stringify(parts.map((part) => part.slice(0, 400)))} ${ending}`;
     })
     .join('\n');
 }
 
 function scriptNumber(bytes: string): number {
-  return Number(/[?&]s=(\d{1,10})/.exec(bytes)?.[1] ?? 0);
+  return Number(/[?&][su]=(\d{1,10})/.exec(bytes)?.[1] ?? 0);
 }

@@ -3,11 +3,13 @@
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { cleanUp } from '../clean-up.ts';
 import { type Message, takeMessage } from './messages.ts';
-import { upstreamScript } from './traffic.ts';
+import { acceptsUpgrade, switchingParts, tunnelScript, upstreamScript } from './traffic.ts';
 
 export interface Seen {
   readonly backend: string;
   readonly message: Message;
+  /** Bytes received over the tunnel that the request opened; undefined for other requests. */
+  tunnel?: string;
 }
 
 export interface Origin {
@@ -47,9 +49,15 @@ export async function startOrigin(backends: readonly string[]): Promise<Origin> 
           const { message } = taken;
           const mark = MARK.exec(message.head)?.[0] ?? '';
           const list = seen.get(mark);
-          if (list === undefined) seen.set(mark, [{ backend, message }]);
-          else list.push({ backend, message });
+          const entry: Seen = { backend, message };
+          if (list === undefined) seen.set(mark, [entry]);
+          else list.push(entry);
           busy = true;
+          const number = acceptedUpgrade(message);
+          if (number !== undefined) {
+            openTunnel(socket, number, held, entry);
+            return;
+          }
           answer(socket, message, () => {
             busy = false;
             serve();
@@ -76,9 +84,44 @@ export async function startOrigin(backends: readonly string[]): Promise<Origin> 
   return { urls, seen, violations, close };
 }
 
+/** The number of an upgrade that is accepted; undefined: the request gets an ordinary response. */
+function acceptedUpgrade({ startLine, fields }: Message): number | undefined {
+  const number = Number(/[?&]u=(\d{1,10})/.exec(startLine)?.[1] ?? 0);
+  if (!acceptsUpgrade(number) || !fields.some(([name]) => name.toLowerCase() === 'upgrade')) return undefined;
+  return number;
+}
+
+/** Sends the 101 and the greeting, then all bytes that come. @param early bytes that came with the request */
+function openTunnel(socket: Socket, number: number, early: string, entry: Seen): void {
+  const { eager, messages, endedBy } = tunnelScript(number);
+  let left = eager.length + messages.join('').length;
+  let waiting = early;
+  const parts = [...switchingParts(number)];
+  const echo = () => {
+    if (parts.length > 0 || waiting === '') return;
+    entry.tunnel += waiting;
+    left -= waiting.length;
+    socket.write(waiting, 'latin1');
+    waiting = '';
+    if (left === 0 && endedBy === 'upstream') socket.end();
+  };
+  entry.tunnel = '';
+  socket.removeAllListeners('data');
+  socket.on('data', (chunk: Buffer) => {
+    waiting += chunk.toString('latin1');
+    echo();
+  });
+  const next = () => {
+    socket.write(parts.shift()!, 'latin1');
+    if (parts.length > 0) setTimeout(next, 1);
+    else echo();
+  };
+  next();
+}
+
 function answer(socket: Socket, message: Message, then: () => void): void {
   const [method = '', target = ''] = message.startLine.split(' ');
-  const number = Number(/[?&]s=(\d{1,10})/.exec(target)?.[1] ?? 0);
+  const number = Number(/[?&][su]=(\d{1,10})/.exec(target)?.[1] ?? 0);
   const script =
     number === 0
       ? { parts: ['HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'], ending: 'keep' as const }

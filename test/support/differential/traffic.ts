@@ -19,6 +19,20 @@ export interface ScriptedRequest {
   readonly odd: boolean;
   /** Where it is cut into packets, as offsets in order. */
   readonly cuts: readonly number[];
+  /** Exchange over the tunnel, if the request is answered with 101. */
+  readonly tunnel?: TunnelScript;
+}
+
+/** Bytes that the two ends of a tunnel send. The upstream also sends back every byte of the client. */
+export interface TunnelScript {
+  /** Sent by the upstream together with its 101. */
+  readonly greeting: string;
+  /** Sent by the client together with its request. */
+  readonly eager: string;
+  /** Sent by the client, each when all bytes expected before have come back. */
+  readonly messages: readonly string[];
+  /** Side that ends the tunnel when everything has come back. */
+  readonly endedBy: 'client' | 'upstream';
 }
 
 type Random = () => number;
@@ -132,10 +146,112 @@ export function clientScript(id: number): ClientScript {
       cuts: cutsOf(random, bytes.length),
     });
   }
+  if (oneByOne) {
+    const upgrade = upgradeRequest(id, count);
+    if (upgrade !== undefined) requests.push(upgrade);
+  }
   // The connection ends with this one, if it was still open.
-  const last = `GET /last?${markOf(id, count)} HTTP/1.1\r\nHost: a\r\nX-Mark: ${markOf(id, count)}\r\nConnection: close\r\n\r\n`;
+  const mark = markOf(id, requests.length);
+  const last = `GET /last?${mark} HTTP/1.1\r\nHost: a\r\nX-Mark: ${mark}\r\nConnection: close\r\n\r\n`;
   requests.push({ bytes: last, isHead: false, odd: false, cuts: [] });
   return { id, trusted: random() < 0.4, oneByOne, requests };
+}
+
+const UPGRADE_FIELDS: readonly string[] = [
+  'X-Traffic-Group: INTERNAL',
+  'X-Traffic-Group: FREE',
+  'X-Obs: \xe4\xff',
+  'X-A: b',
+  'x-a: c',
+  'Origin: https://shop.example',
+  'Sec-WebSocket-Protocol: chat, superchat',
+  'X-Request-Id: given-id',
+  'X-Forwarded-For: 198.51.100.7',
+  'X-Secret: s',
+  'X-Cookie-Row: 1',
+  'Keep-Alive: timeout=5',
+  'baggage: a=b;p, pointsman.bucket=9',
+];
+
+const SOCKET_KEY = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==';
+
+/**
+ * Returns the upgrade that a connection requests last; undefined for most connections. It takes numbers from a separate
+ * random sequence, so that it does not change the other requests of the connection.
+ */
+function upgradeRequest(id: number, index: number): ScriptedRequest | undefined {
+  const random = seeded(id ^ 0x2545f491);
+  for (let i = 0; i < 3; i++) random();
+  if (random() >= 0.3) return undefined;
+  const mark = markOf(id, index);
+  const kind = random();
+  // A protocol that is not offered makes an ordinary request. Pointsman refuses a WebSocket without a key.
+  const protocol = kind < 0.75 ? 'websocket' : pick(random, ['h2c', 'websocket, h2c', 'other/1']);
+  const number = upgradeNumber(random, kind < 0.45);
+  const tunnel = kind < 0.45 ? tunnelScript(number) : undefined;
+  const lines = [
+    `Host: ${pick(random, ['a', 'shop.example', 'Shop.Example:8080'])}`,
+    `X-Mark: ${mark}`,
+    random() < 0.5 ? `X-User: u${id % 997}` : `Cookie: uid=u${id % 997}; x=y`,
+    `Connection: ${pick(random, ['Upgrade', 'upgrade', 'keep-alive, Upgrade'])}`,
+    `${pick(random, ['Upgrade', 'upgrade'])}: ${protocol}`,
+    'Sec-WebSocket-Version: 13',
+  ];
+  if (kind < 0.7 || kind >= 0.75) lines.push(SOCKET_KEY);
+  const names = new Set<string>();
+  for (let i = Math.floor(random() * 5); i > 0; i--) {
+    const line = pick(random, UPGRADE_FIELDS);
+    if (names.has(line)) continue;
+    names.add(line);
+    lines.splice(Math.floor(random() * (lines.length + 1)), 0, line);
+  }
+  const head = `GET /socket?u=${number}&${mark} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`;
+  return {
+    bytes: head + (tunnel?.eager ?? ''),
+    isHead: false,
+    odd: false,
+    cuts: cutsOf(random, head.length),
+    ...(tunnel === undefined ? {} : { tunnel }),
+  };
+}
+
+/** @returns the number of a script that accepts the upgrade, or of one that answers it with a whole response */
+function upgradeNumber(random: Random, accepts: boolean): number {
+  for (;;) {
+    const number = Math.floor(random() * 2 ** 30) * 2 + (accepts ? 1 : 0);
+    if (accepts || !upstreamScript(number, false).broken) return number;
+  }
+}
+
+/** @param number of a target with `u=`; @returns whether the upstream accepts the upgrade */
+export function acceptsUpgrade(number: number): boolean {
+  return number % 2 === 1;
+}
+
+/** @param number of the target of an upgrade that the upstream accepts */
+export function tunnelScript(number: number): TunnelScript {
+  const random = seeded(number ^ 0x1b873593);
+  for (let i = 0; i < 3; i++) random();
+  const greeting = random() < 0.4 ? contentOf(random) : '';
+  const eager = random() < 0.4 ? contentOf(random) : '';
+  const messages = Array.from({ length: 1 + Math.floor(random() * 3) }, () => `>${contentOf(random)}`);
+  return { greeting, eager, messages, endedBy: random() < 0.5 ? 'client' : 'upstream' };
+}
+
+/** Returns the 101 of an upstream that accepts the upgrade, in packets, with the greeting. */
+export function switchingParts(number: number): readonly string[] {
+  const random = seeded(number ^ 0x0cc9e2d5);
+  for (let i = 0; i < 3; i++) random();
+  const lines = ['Upgrade: websocket', 'Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo='];
+  for (let i = Math.floor(random() * 5); i > 0; i--) {
+    const line = pick(random, RESPONSE_FIELDS);
+    if (lines.includes(line) || line.startsWith('Connection')) continue;
+    lines.splice(Math.floor(random() * (lines.length + 1)), 0, line);
+  }
+  lines.push('Connection: Upgrade');
+  const text = pick(random, ['Switching Protocols', 'Web Socket Protocol Handshake']);
+  const head = `HTTP/1.1 101 ${text}\r\n${lines.join('\r\n')}\r\n\r\n`;
+  return inParts(random, head + tunnelScript(number).greeting);
 }
 
 function cutsOf(random: Random, length: number): number[] {
@@ -280,7 +396,7 @@ const BROKEN: readonly string[] = [
   'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n',
 ];
 
-/** @param number of the request's target, see `requestText` */
+/** @param number of the request's target, see `requestText` and `upgradeRequest` */
 export function upstreamScript(number: number, isHead: boolean): UpstreamScript {
   const random = seeded(number ^ 0x5bd1e995);
   for (let i = 0; i < 3; i++) random();

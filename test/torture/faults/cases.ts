@@ -118,20 +118,37 @@ const CLIENT_FAULTS: readonly FaultCase[] = [
   on('leavesBehindAnother', 'isBusy', gone('CQ')),
 ];
 
+/** The end of a tunnel is not a failure. */
+const over: Ending = { ...last, status: 101 };
+
 const TUNNEL_FAULTS: readonly FaultCase[] = [
   on('upgrades', 'refuses', refused('connect_failed', { keeps: false })),
+  on('upgrades', 'refusesEverySecond', last),
   on('upgrades', 'neverAccepts', refused('connect_timeout', { keeps: false }), 'connect'),
-  on('upgrades', 'resets', refused('upstream_reset', { keeps: false })),
+  on('upgrades', 'resetsConnections', refused('upstream_reset', { keeps: false, retries: 2 })),
+  on('upgrades', 'resetsEverySecond', last),
+  on('upgrades', 'resets', refused('upstream_reset', { keeps: false, retries: 2 })),
+  on('upgrades', 'closes', refused('upstream_reset', { keeps: false, retries: 2 })),
   on('upgrades', 'stalls', refused('response_timeout', { keeps: false }), 'responseHead'),
+  on('upgrades', 'stallsInHead', refused('response_timeout', { keeps: false }), 'responseHead'),
+  on('upgrades', 'tricklesHead', refused('response_timeout', { keeps: false }), 'responseHead'),
+  on('upgrades', 'hints', refused('response_timeout', { keeps: false }), 'responseHead'),
+  on('upgrades', 'resetsInHead', refused('upstream_reset', { keeps: false, retries: 0 })),
+  on('upgrades', 'closesInHead', refused('upstream_reset', { keeps: false, retries: 0 })),
   on('upgrades', 'answers', last),
   on('upgrades', 'stallsInBody', cut('idle_timeout'), 'idle'),
   on('upgrades', 'closesInBody', cut('upstream_truncated')),
-  on('upgrades', 'opensTunnel', { ...last, status: 101 }, 'tunnel'),
+  on('upgrades', 'resetsInBody', cut('upstream_truncated')),
+  on('upgrades', 'opensTunnel', over, 'tunnel'),
   on('upgrades', 'resetsTunnel', { ...refused('tunnel_failed'), status: 101, sees: 'whole', keeps: false }),
-  on('upgrades', 'closesTunnel', { ...last, status: 101 }),
+  on('upgrades', 'closesTunnel', over),
+  on('leavesUpgradeConnecting', 'neverAccepts', gone('CC')),
   on('leavesUpgrade', 'stalls', gone('CH')),
-  on('leavesTunnel', 'opensTunnel', { ...last, status: 101, sees: 'nothing' }),
-  on('resetsTunnel', 'opensTunnel', { ...last, status: 101, sees: 'nothing' }),
+  on('resetsUpgrade', 'stalls', gone('CH')),
+  on('endsItsSideInUpgrade', 'stalls', gone('CH')),
+  on('endsItsSideOfTunnel', 'speaksOnInTunnel', over),
+  on('leavesTunnel', 'opensTunnel', { ...over, sees: 'nothing' }),
+  on('resetsTunnel', 'opensTunnel', { ...over, sees: 'nothing' }),
 ];
 
 export const FAULT_CASES: readonly FaultCase[] = [...UPSTREAM_FAULTS, ...CLIENT_FAULTS, ...TUNNEL_FAULTS];

@@ -3,7 +3,7 @@
 import { newNonce } from '../../support/origin.ts';
 import { pause } from '../../support/wait-for.ts';
 import type { FaultyClient } from './client.ts';
-import { LARGE, TRICKLE_MS, TRICKLES } from './upstreams.ts';
+import { LARGE, lateWords, TRICKLE_MS, TRICKLES } from './upstreams.ts';
 
 export interface ClientBehaviour {
   /** For the table; follows "the client". */
@@ -284,6 +284,35 @@ const BEHAVIOURS = {
     what: 'leaves while it waits for a WebSocket',
     leaves: true,
     run: leaving(upgrade, 'leave'),
+  },
+  resetsUpgrade: {
+    what: 'resets while it waits for a WebSocket',
+    leaves: true,
+    run: leaving(upgrade, 'reset'),
+  },
+  endsItsSideInUpgrade: {
+    what: 'closes its side while it waits for a WebSocket',
+    leaves: true,
+    run: leaving(upgrade, 'halfClose'),
+  },
+  leavesUpgradeConnecting: {
+    what: 'leaves its WebSocket before a connection is there',
+    leaves: true,
+    run: async (client) => {
+      client.send(upgrade(client));
+      await pause(TRICKLE_MS);
+      client.leave();
+    },
+  },
+  endsItsSideOfTunnel: {
+    what: 'closes its side of its WebSocket',
+    run: async (client) => {
+      client.send(upgrade(client));
+      await client.until(() => client.text.includes('\r\n\r\n'));
+      client.halfClose();
+      await client.ended;
+      if (!client.text.endsWith(lateWords(client.nonce))) throw new Error('the tunnel lost its last bytes');
+    },
   },
   leavesTunnel: {
     what: 'leaves its WebSocket',

@@ -92,6 +92,20 @@ function openTunnel({ socket, nonce }: Serving): void {
   socket.write(`HTTP/1.1 101 Switching Protocols\r\n${fields}\r\n`);
 }
 
+/** Sent over a tunnel whose client has closed its side. */
+export function lateWords(nonce: string): string {
+  return `late ${nonce}`;
+}
+
+/** Sends more bytes when the other side has ended. */
+function speakAtTheEnd({ socket, nonce }: Serving): void {
+  socket.removeAllListeners('end');
+  socket.once('end', async () => {
+    await later();
+    socket.end(lateWords(nonce));
+  });
+}
+
 async function answerLarge({ socket, nonce }: Serving): Promise<void> {
   socket.write(head(nonce, `Content-Length: ${LARGE}`));
   const part = Buffer.alloc(1024 ** 2, nonce);
@@ -206,6 +220,10 @@ const BEHAVIOURS = {
   answersLarge: { what: 'answers with 16 MiB', run: answerLarge },
   opensTunnel: { what: 'opens the tunnel', run: openTunnel },
   resetsTunnel: { what: 'opens the tunnel, then resets', run: steps(openTunnel, later, reset) },
+  speaksOnInTunnel: {
+    what: 'opens the tunnel, and speaks on when the client has closed its side',
+    run: steps(speakAtTheEnd, openTunnel),
+  },
   closesTunnel: { what: 'opens the tunnel, then closes', run: steps(openTunnel, later, close) },
 } satisfies Record<string, UpstreamBehaviour>;
 
