@@ -395,9 +395,11 @@ function declareFamilies(ledger: Ledger) {
       'Errors of Pointsman itself that ended a request, violated invariants among them.',
       [],
     ),
-    bytes: ledger.counter('pointsman_bytes_total', 'Bytes of bodies: in from clients, out to clients.', [
-      'direction',
-    ]),
+    bytes: ledger.counter(
+      'pointsman_bytes_total',
+      'Bytes of bodies and of tunnels: in from clients, out to clients.',
+      ['direction'],
+    ),
     endpointRequests: ledger.counter('pointsman_endpoint_requests_total', 'Requests sent, by endpoint.', [
       'backend',
       'endpoint',
