@@ -135,7 +135,7 @@ export class EndpointPool {
     invariant(this.#leased > 0, 'a released place was leased');
     this.#leased--;
     if (connection !== undefined) this.#putBack(connection);
-    if (this.#waiting.size > 0) this.#serveWaiting();
+    this.#serveWaiting();
   }
 
   /** The socket of an idle connection was closed by the other side. */
@@ -271,11 +271,13 @@ export class EndpointPool {
     this.closeOneIdle();
   }
 
+  /** One place serves one request, except after a reload that raised the limit. */
   #serveWaiting(): void {
-    if (this.#waiting.size === 0 || this.full) return;
-    const [waiter] = this.#waiting;
-    this.withdraw(waiter!);
-    this.lease();
-    waiter!.onPlace();
+    while (this.#waiting.size > 0 && !this.full) {
+      const [waiter] = this.#waiting;
+      this.withdraw(waiter!);
+      this.lease();
+      waiter!.onPlace();
+    }
   }
 }
