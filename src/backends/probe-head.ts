@@ -1,6 +1,6 @@
 /**
  * Reads the head of a response for a check. It accepts exactly what the fast lane accepts
- * (src/forward/fast/response-reader.ts): an endpoint whose responses traffic rejects must not be up.
+ * (src/http/response-reader.ts): an endpoint whose responses traffic rejects must not be up.
  */
 
 import { MAX_HEAD } from './probe-request.ts';

@@ -2,10 +2,10 @@
 import type { Admission } from '../admission/admission.ts';
 import type { Rate, RateLimits } from '../admission/rate-limits.ts';
 import { retryAfterSeconds } from '../admission/token-bucket.ts';
+import { clientAddress } from '../http/message-fields.ts';
 import type { TrafficMetrics } from '../observe/traffic-metrics.ts';
 import type { RequestFacts } from '../routing/match.ts';
 import { withForwardedFor } from './forwarded-headers.ts';
-import { clientAddress } from './message-fields.ts';
 import type { Peer } from './peer.ts';
 import type { ForwardPolicy } from './policy.ts';
 import type { FailureReason } from './reasons.ts';

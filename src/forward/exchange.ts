@@ -6,18 +6,18 @@
  * so that the common case allocates nothing more.
  */
 import { debugFields } from '../debug-header/debug-fields.ts';
-import type { AccessRecord, Termination } from '../observe/access-log.ts';
+import type { BodyPart } from '../http/body-part.ts';
+import type { ResponseHead } from '../http/response-head.ts';
+import type { Termination } from '../observe/access-log.ts';
 import { type Decision, decide } from '../routing/decide.ts';
-import type { TracedRequest } from '../tracing/tracing.ts';
 import { askRates, overloadRefusal } from './admit.ts';
 import { Attempt } from './attempt.ts';
 import { recordFailure, recordRetry } from './attempt-record.ts';
-import type { BodyPart } from './body-part.ts';
 import type { Timed } from './deadlines.ts';
 import { LINGER_MS } from './end-connection.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Waiter } from './endpoint-pool.ts';
-import { exchangeRecord } from './exchange-record.ts';
+import { ExchangeFacts, Progress } from './exchange-facts.ts';
 import type { Forwarder } from './forwarder.ts';
 import { InvariantError, invariant } from './invariant.ts';
 import { liveRouteOf } from './live-route.ts';
@@ -31,10 +31,9 @@ import type {
   UpstreamEvents,
   UpstreamTransport,
 } from './ports.ts';
-import { FAILURES, type FailureReason, losesFraming, metError, requiredHeaders } from './reasons.ts';
+import { FAILURES, type FailureReason, losesFraming, requiredHeaders } from './reasons.ts';
 import { RequestBody } from './request-body.ts';
 import type { ClientRequest } from './request-description.ts';
-import type { ResponseHead } from './response-head.ts';
 import { type AttemptFailure, gatewayAnswer, isShielded, otherBackend, type Retry } from './retry-plan.ts';
 import { ruleContext } from './rule-context.ts';
 import type { LiveRoute, Snapshot } from './snapshot.ts';
@@ -63,15 +62,12 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
   readonly #request: ClientRequest;
   readonly #startedAt: number;
   readonly #attempt = new Attempt();
+  readonly #progress = new Progress();
   deadline = Number.POSITIVE_INFINITY;
   nextTimed: Timed | undefined = undefined;
   previousTimed: Timed | undefined = undefined;
 
   #phase: Phase = 'reading';
-  #live: LiveRoute | undefined = undefined;
-  #user: string | undefined = undefined;
-  #decision: Decision | undefined = undefined;
-  #trace: TracedRequest | undefined = undefined;
   /** The cookie by which the user will be known. */
   #setCookie: string | undefined = undefined;
 
@@ -88,23 +84,12 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
 
   /** Endpoints that the request failed on. */
   #tried: Endpoint[] | undefined = undefined;
-  #retries = 0;
-  #redispatched = false;
   #timedOut = false;
-  /** The budget did not allow a retry. */
-  #denied = false;
-  /** Index in the split of the canary whose failure the main backend made good. */
-  #shieldedFrom = -1;
   #queuedAt = -1;
-  #queueMs = -1;
 
-  #reason: FailureReason | undefined = undefined;
-  #termination: Termination = '--';
   /** Counted among the requests in flight. */
   #counted = false;
   #closed = false;
-  #tunnelIn = 0;
-  #tunnelOut = 0;
 
   constructor(forwarder: Forwarder, peer: Peer, downstream: Downstream, transport: UpstreamTransport) {
     this.#forwarder = forwarder;
@@ -194,11 +179,11 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     const { facts } = this.#request;
     const { metrics, random } = forwarder.edges;
     const live = liveRouteOf(this.#snapshot, facts, metrics.unknownGroups, random);
-    this.#live = live;
+    this.#progress.live = live;
     forwarder.retryBudget.countRequest(forwarder.deadlines.coarseNow);
     const { tracing } = forwarder;
     if (tracing !== undefined) {
-      this.#trace = tracing.begin(receivedTrace(facts.rawHeaders), facts.method, Date.now());
+      this.#progress.trace = tracing.begin(receivedTrace(facts.rawHeaders), facts.method, Date.now());
     }
     const { pin } = live.route;
     if (pin === undefined) {
@@ -206,7 +191,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
       return;
     }
     const { user, fresh, setCookie } = userOf(pin, facts.rawHeaders, this.#peer);
-    this.#user = user;
+    this.#progress.user = user;
     this.#setCookie = setCookie;
     const given = bucketGiven(this.#snapshot.policy, facts.rawHeaders, this.#peer);
     decidePinned(live, user, fresh, given, (decision) => {
@@ -215,14 +200,14 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
   }
 
   #begin(decision: Decision): void {
-    this.#decision = decision;
-    const refusal = refusalOf(this.#live!, this.#user, decision);
+    this.#progress.decision = decision;
+    const refusal = refusalOf(this.#progress.live!, this.#progress.user, decision);
     if (refusal !== undefined) {
       this.fail(refusal);
       return;
     }
     if (decision.wanted !== -1 && decision.wanted !== decision.index) {
-      this.#live!.spillCells(decision.wanted, decision.index).value++;
+      this.#progress.live!.spillCells(decision.wanted, decision.index).value++;
     }
     this.#attemptAt(decision.index);
   }
@@ -230,7 +215,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
   // ---- attempts ----
 
   #attemptAt(index: number): void {
-    const endpoint = this.#forwarder.selectEndpoint(this.#live!, index, this.#tried ?? NONE_TRIED);
+    const endpoint = this.#forwarder.selectEndpoint(this.#progress.live!, index, this.#tried ?? NONE_TRIED);
     if (endpoint === undefined) this.fail('no_endpoint');
     else this.#attemptOn(index, endpoint, false);
   }
@@ -264,9 +249,9 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
   onDismissed(): void {
     if (this.#phase !== 'queued') return;
     const until = this.deadline;
-    const live = this.#live!;
+    const live = this.#progress.live!;
     const { random } = this.#forwarder.edges;
-    const index = otherBackend(live, this.#attempt.index, mustStay(live, this.#user), random());
+    const index = otherBackend(live, this.#attempt.index, mustStay(live, this.#progress.user), random());
     this.#enter('deciding');
     if (index === -1) this.fail('no_endpoint');
     else this.#attemptAt(index);
@@ -280,9 +265,9 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
 
   onConnecting(reused: boolean): void {
     // In the common case no time has passed since the start, which saves a look at the clock.
-    const waited = this.#phase === 'queued' || this.#retries > 0;
+    const waited = this.#phase === 'queued' || this.#progress.retries > 0;
     const now = waited ? this.#forwarder.edges.now() : this.#startedAt;
-    if (this.#queuedAt !== -1 && this.#queueMs === -1) this.#queueMs = now - this.#queuedAt;
+    if (this.#queuedAt !== -1 && this.#progress.queueMs === -1) this.#progress.queueMs = now - this.#queuedAt;
     this.#enter('connecting');
     this.deadline = Number.POSITIVE_INFINITY;
     this.#attempt.begin(now, reused);
@@ -298,7 +283,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     const now = attempt.reused ? attempt.dispatchedAt : this.#forwarder.edges.now();
     attempt.connectMs = now - attempt.dispatchedAt;
     attempt.sentAt = now;
-    const { route } = this.#live!;
+    const { route } = this.#progress.live!;
     if (this.#body === undefined || this.#body.ended) {
       this.#enter('waiting');
       this.deadline = now + route.responseHeadTimeout;
@@ -339,13 +324,13 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
 
   #recordFailure(reason: FailureReason, local: boolean): void {
     const { index, endpoint, reused, responseBegun } = this.#attempt;
-    recordFailure(this.#live!, index, endpoint!, reason, local, reused, responseBegun);
+    recordFailure(this.#progress.live!, index, endpoint!, reason, local, reused, responseBegun);
   }
 
   // ---- retries ----
 
   #planRetry(failure: AttemptFailure): Retry | undefined {
-    const live = this.#live!;
+    const live = this.#progress.live!;
     const { index, endpoint, reused, responseBegun } = this.#attempt;
     this.#tried ??= [];
     const plan = this.#forwarder.planRetry(
@@ -358,31 +343,32 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
         responseBegun,
         method: this.#request.facts.method,
         replayable: this.#body === undefined || this.#body.kept !== undefined,
-        retries: this.#retries,
+        retries: this.#progress.retries,
         timedOut: this.#timedOut,
-        staysPut: mustStay(live, this.#user),
+        staysPut: mustStay(live, this.#progress.user),
         tried: this.#tried,
       },
       this.#snapshot.policy,
     );
     if (plan === 'final') return undefined;
     if (plan !== 'denied') return plan;
-    this.#denied = true;
+    this.#progress.denied = true;
     this.#upstream().cells.retriesDenied(failure).value++;
     return undefined;
   }
 
   /** Gives up the attempt in progress and follows `next`. @param status of the failure */
   #retry(next: Retry, failure: AttemptFailure, status: number): void {
-    const live = this.#live!;
+    const live = this.#progress.live!;
     const { index, endpoint } = this.#attempt;
     const elapsed = this.#forwarder.edges.now() - this.#startedAt;
-    this.#retries++;
-    if (next.endpoint !== endpoint) this.#redispatched = true;
+    this.#progress.retries++;
+    if (next.endpoint !== endpoint) this.#progress.redispatched = true;
     if (recordRetry(live, index, endpoint!, next, failure, status, this.#request.facts.method, elapsed)) {
-      this.#shieldedFrom = index;
+      this.#progress.shieldedFrom = index;
       // The canary served its user, who saw no error.
-      if (this.#user !== undefined) live.exposure?.[index]?.record(this.#decision!.hash, false);
+      if (this.#progress.user !== undefined)
+        live.exposure?.[index]?.record(this.#progress.decision!.hash, false);
     }
     this.#abortAttempt();
     this.#enter('deciding');
@@ -445,7 +431,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     this.#enter('waiting');
     const now = this.#forwarder.edges.now();
     this.#attempt.sentAt = now;
-    this.deadline = now + this.#live!.route.responseHeadTimeout;
+    this.deadline = now + this.#progress.live!.route.responseHeadTimeout;
   }
 
   #failTooLarge(): void {
@@ -485,7 +471,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     const upstream = this.#upstream();
     if (status >= 200 || status === 101) upstream.onAnswer(endpoint!, status);
     const answer = gatewayAnswer(status);
-    if (answer === undefined || !isShielded(this.#live!, index)) return false;
+    if (answer === undefined || !isShielded(this.#progress.live!, index)) return false;
     const next = this.#planRetry(answer);
     if (next === undefined) return false;
     upstream.cells.errors(answer).value++;
@@ -509,7 +495,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
 
   /** Adds to a final head what the route and Pointsman say in it. */
   #complete(head: ResponseHead): void {
-    const live = this.#live!;
+    const live = this.#progress.live!;
     const { responseRules } = live;
     const { policy } = this.#snapshot;
     if (responseRules !== undefined) {
@@ -588,8 +574,8 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
 
   onTunnelBytes(inbound: number, outbound: number): void {
     const { metrics } = this.#forwarder.edges;
-    this.#tunnelIn += inbound;
-    this.#tunnelOut += outbound;
+    this.#progress.tunnelIn += inbound;
+    this.#progress.tunnelOut += outbound;
     metrics.bytesIn.value += inbound;
     metrics.bytesOut.value += outbound;
     if (this.#phase !== 'tunneling') return;
@@ -607,7 +593,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     this.#abortAttempt();
     this.#enter('done');
     this.#upstream().cells.tunnels.value--;
-    this.deadline = this.#forwarder.deadlines.coarseNow + this.#live!.route.idleTimeout;
+    this.deadline = this.#forwarder.deadlines.coarseNow + this.#progress.live!.route.idleTimeout;
     this.#downstream.endTunnel();
   }
 
@@ -639,8 +625,8 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
   }
 
   #setReason(reason: FailureReason): void {
-    this.#reason = reason;
-    this.#termination = FAILURES[reason].termination;
+    this.#progress.reason = reason;
+    this.#progress.termination = FAILURES[reason].termination;
     this.#forwarder.edges.metrics.failures(reason).value++;
   }
 
@@ -675,7 +661,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     this.#abandonBody();
     const { coarseNow } = this.#forwarder.deadlines;
     // A client that does not take the rest of its response would keep the connection for ever.
-    const idle = this.#live?.route.idleTimeout ?? this.#snapshot.table.config.timeouts.idle;
+    const idle = this.#progress.live?.route.idleTimeout ?? this.#snapshot.table.config.timeouts.idle;
     this.deadline = coarseNow + (lingers ? LINGER_MS : idle);
     this.#downstream.finish(lingers ? 'lingering' : 'ended');
   }
@@ -716,8 +702,8 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
       case 'done':
         if (this.#response.finished) return;
         if (this.#response.status !== 101) {
-          this.#reason ??= 'client_timeout';
-          this.#termination = FAILURES.client_timeout.termination;
+          this.#progress.reason ??= 'client_timeout';
+          this.#progress.termination = FAILURES.client_timeout.termination;
         }
         this.#downstream.destroy();
         return;
@@ -736,9 +722,9 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     if (this.#closed) return;
     this.#closed = true;
     const { status, finished, closes } = this.#response;
-    if (!finished && this.#reason === undefined && status !== 101) {
-      this.#reason = 'client_aborted';
-      this.#termination = abortedIn(this.#phase);
+    if (!finished && this.#progress.reason === undefined && status !== 101) {
+      this.#progress.reason = 'client_aborted';
+      this.#progress.termination = abortedIn(this.#phase);
       this.#forwarder.edges.metrics.clientAborts.value++;
     }
     this.#withdraw();
@@ -752,7 +738,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     const { admission } = this.#forwarder;
     if (this.#counted) admission.inFlight--;
     this.#counted = false;
-    this.#record(status);
+    this.#facts().record(this.#forwarder);
     peer.next?.(closes);
   }
 
@@ -767,7 +753,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     } catch (second) {
       log.error({ err: second, phase }, 'internal error while a request was ended');
     }
-    this.#reason ??= 'internal_error';
+    this.#progress.reason ??= 'internal_error';
     this.#phase = 'done';
     this.#downstream.destroy();
   }
@@ -776,7 +762,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
   #touch(): void {
     const phase = this.#phase;
     if (phase !== 'sending' && phase !== 'responding') return;
-    const idle = this.#forwarder.deadlines.coarseNow + this.#live!.route.idleTimeout;
+    const idle = this.#forwarder.deadlines.coarseNow + this.#progress.live!.route.idleTimeout;
     this.deadline = phase === 'responding' ? idle : Math.min(idle, this.#bodyDeadline);
   }
 
@@ -786,12 +772,12 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
   dispatched(): Dispatched {
     return {
       snapshot: this.#snapshot,
-      live: this.#live!,
+      live: this.#progress.live!,
       index: this.#attempt.index,
       request: this.#request,
       peer: this.#peer,
-      bucket: this.#decision!.bucket,
-      trace: this.#trace,
+      bucket: this.#progress.decision!.bucket,
+      trace: this.#progress.trace,
     };
   }
 
@@ -801,66 +787,26 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     const asked = this.#request.debug;
     if (asked === undefined || debug === undefined || !debug.allows(asked, this.#peer.trusted))
       return NO_HEADERS;
-    return debugFields(this.#accessRecord(0, this.#forwarder.edges.now() - this.#startedAt));
+    return debugFields(this.#facts().accessRecord());
   }
 
   #upstream(): LiveRoute['upstreams'][number] {
-    return this.#live!.upstreams[this.#attempt.index]!;
+    return this.#progress.live!.upstreams[this.#attempt.index]!;
   }
 
-  #record(status: number): void {
-    const { accessLog, metrics, now } = this.#forwarder.edges;
-    const { index, endpoint, responseMs } = this.#attempt;
-    const live = this.#live;
-    const total = now() - this.#startedAt;
-    const { method } = this.#request.facts;
-    // How long a tunnel was open says nothing about latency.
-    const duration = status === 101 ? responseMs : total;
-    this.#forwarder.cellsOf(live, index).record(method, status, duration, responseMs);
-    if (status >= 500 && this.#reason === undefined && endpoint !== undefined) endpoint.cells.errors.value++;
-    if (this.#user !== undefined && index !== -1) {
-      live!.exposure?.[index]?.record(this.#decision!.hash, metError(status, this.#reason));
-    }
-    metrics.bytesIn.value += this.#body?.received ?? 0;
-    metrics.bytesOut.value += this.#response.bytesOut;
-    this.#trace?.end(
-      {
-        method,
-        route: live?.route.name,
-        backend: index === -1 ? undefined : live?.route.split.names[index],
-        endpoint: endpoint?.label,
-        status,
-        bucket:
-          this.#decision === undefined || this.#decision.bucket === -1 ? undefined : this.#decision.bucket,
-        retries: this.#retries,
-        reason: this.#reason,
-      },
-      Date.now(),
+  /** Collects what is known of the request now. */
+  #facts(): ExchangeFacts {
+    return new ExchangeFacts(
+      this.#peer,
+      this.#request,
+      this.#progress,
+      this.#attempt,
+      this.#response.status,
+      this.#body?.received ?? 0,
+      this.#response.bytesOut,
+      this.#startedAt,
+      this.#forwarder.edges.now(),
     );
-    if (accessLog.wants(status, this.#termination)) accessLog.writeWanted(this.#accessRecord(status, total));
-  }
-
-  #accessRecord(status: number, totalMs: number): AccessRecord {
-    return exchangeRecord({
-      peer: this.#peer,
-      request: this.#request,
-      live: this.#live,
-      decision: this.#decision,
-      pinned: this.#user !== undefined,
-      attempt: this.#attempt,
-      status,
-      bytesIn: (this.#body?.received ?? 0) + this.#tunnelIn,
-      bytesOut: this.#response.bytesOut + this.#tunnelOut,
-      startedAt: this.#startedAt,
-      queueMs: this.#queueMs,
-      totalMs,
-      termination: this.#termination,
-      reason: this.#reason,
-      retries: this.#retries,
-      redispatched: this.#redispatched,
-      shieldedFrom: this.#shieldedFrom,
-      denied: this.#denied,
-    });
   }
 }
 

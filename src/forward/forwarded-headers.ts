@@ -2,9 +2,10 @@
  * The headers that tell the upstream where a request came from: the request id, X-Forwarded-For, X-Forwarded-Proto,
  * X-Forwarded-Host, Forwarded (RFC 7239) and Via (RFC 9110, 7.6.3). Both readers of request heads use this module.
  */
+
+import { newRequestId } from '../http/request-id.ts';
 import type { Peer } from './peer.ts';
 import type { ForwardPolicy } from './policy.ts';
-import { newRequestId } from './request-id.ts';
 
 /** Roles of the headers that a trusted peer may send, and that Pointsman writes itself. */
 export type ForwardedRole = 'requestId' | 'xForwardedFor' | 'xForwardedProto' | 'xForwardedHost';

@@ -3,8 +3,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { FORWARDABLE_METHODS } from '../config/schema/traffic.ts';
 import type { Config } from '../config/schema.ts';
 import { DebugGate } from '../debug-header/debug-fields.ts';
+import { FieldClassifier } from '../http/fields.ts';
 import { compilePropagation, type Propagation } from '../propagation/propagate.ts';
-import { FieldClassifier } from './fields.ts';
 import { TrustList } from './peer.ts';
 
 export interface ForwardPolicy {

@@ -9,13 +9,14 @@
  *   otherwise. Whoever keeps content longer copies it and accounts for it in `heldBytes`.
  * - A method that takes content returns false if its side is not drained. The producer then pauses until it is resumed.
  */
+
+import type { BodyPart } from '../http/body-part.ts';
+import type { KeptBody } from '../http/kept-body.ts';
+import type { ResponseHead } from '../http/response-head.ts';
 import type { Attempt } from './attempt.ts';
-import type { BodyPart } from './body-part.ts';
-import type { KeptBody } from './kept-body.ts';
 import type { FailureReason } from './reasons.ts';
 import type { RequestBody } from './request-body.ts';
 import type { ClientRequest } from './request-description.ts';
-import type { ResponseHead } from './response-head.ts';
 import type { Dispatched } from './upstream-fields.ts';
 
 /** `lingering`: the rest of the request is read and discarded before the connection ends; `finish` is called again. */

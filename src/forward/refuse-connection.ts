@@ -1,11 +1,11 @@
 /** The answer to bytes that are no request, on a bare socket; the connection ends with it. */
 import type { Socket } from 'node:net';
-import { startRecord } from './access-record.ts';
+import { newRequestId } from '../http/request-id.ts';
 import { endAndLinger } from './end-connection.ts';
+import { startRecord } from './exchange-facts.ts';
 import type { Forwarder } from './forwarder.ts';
 import { peerOf } from './peer.ts';
 import { FAILURES, type FailureReason, requiredHeaders } from './reasons.ts';
-import { newRequestId } from './request-id.ts';
 import { errorText } from './socket-response.ts';
 
 export function refuseConnection(

@@ -3,11 +3,11 @@
  * facts that routing needs, and writes the fields for the upstream, all in one pass.
  */
 import type { IncomingMessage } from 'node:http';
+import { isHostValid } from '../http/host-field.ts';
+import { clientAddress, withoutPort } from '../http/message-fields.ts';
 import { trimBlanks } from '../routing/field-values.ts';
 import { readGroup } from '../routing/group.ts';
 import { ForwardedHeaders } from './forwarded-headers.ts';
-import { isHostValid } from './host-field.ts';
-import { clientAddress, withoutPort } from './message-fields.ts';
 import type { Peer } from './peer.ts';
 import type { ForwardPolicy } from './policy.ts';
 import type { FailureReason } from './reasons.ts';

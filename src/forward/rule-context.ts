@@ -1,5 +1,5 @@
 /** What the values of header rules may refer to, for one request. */
-import type { RuleContext } from './header-rules.ts';
+import type { RuleContext } from '../http/header-rules.ts';
 import type { Peer } from './peer.ts';
 import type { RequestDescription } from './request-description.ts';
 import type { LiveRoute, Snapshot } from './snapshot.ts';

@@ -1,12 +1,12 @@
 /** What one request sees from its head to its end: the routing table of one load, with what it needs to be used. */
 import type { ExposureCell } from '../blast-radius/exposure.ts';
+import type { HeaderRules } from '../http/header-rules.ts';
 import type { Cell } from '../observe/ledger.ts';
 import type { RowCells } from '../observe/traffic-metrics.ts';
 import type { PinStore } from '../pinning/store.ts';
 import type { Route } from '../routing/route.ts';
 import type { Rotation } from '../routing/split.ts';
 import type { RoutingTable } from '../routing/table.ts';
-import type { HeaderRules } from './header-rules.ts';
 import type { ForwardPolicy } from './policy.ts';
 import type { SplitUse } from './split-use.ts';
 import type { Upstream } from './upstreams.ts';

@@ -1,15 +1,15 @@
 /** Writes HTTP/1.1 responses on a bare socket, in as few writes as possible. */
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import type { BodyPart } from './body-part.ts';
-import { dateField } from './fast/date-field.ts';
-import { fieldLines } from './fast/field-lines.ts';
-import { latin1 } from './fast/latin1.ts';
+import type { BodyPart } from '../http/body-part.ts';
+import { dateField } from '../http/date-field.ts';
+import { fieldLines } from '../http/field-lines.ts';
+import { latin1 } from '../http/latin1.ts';
+import type { ResponseHead } from '../http/response-head.ts';
 import type { ForwardPolicy } from './policy.ts';
 import type { ErrorResponse, ResponseWriter } from './ports.ts';
 import { FAILURES, failureAnswer, REASON_FIELD } from './reasons.ts';
 import type { ClientRequest } from './request-description.ts';
-import type { ResponseHead } from './response-head.ts';
 
 /** Up to this size content goes out as a Latin-1 string, joined to what is in front of it: a copy costs less than a
  * gathering write. */

@@ -1,8 +1,9 @@
 /** The request head for the upstream: what the downstream read, and what the route, propagation and tracing change. */
+
+import { fieldLines, fieldList } from '../http/field-lines.ts';
+import { applyHeaderRules } from '../http/header-rules.ts';
 import { propagatedFields } from '../propagation/propagate.ts';
 import type { TracedRequest } from '../tracing/tracing.ts';
-import { fieldLines, fieldList } from './fast/field-lines.ts';
-import { applyHeaderRules } from './header-rules.ts';
 import type { Peer } from './peer.ts';
 import type { ClientRequest } from './request-description.ts';
 import { ruleContext } from './rule-context.ts';

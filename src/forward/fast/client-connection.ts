@@ -3,12 +3,12 @@
  * the full lane what is not in its grammar.
  */
 import type { Socket } from 'node:net';
+import type { BodyFraming } from '../../http/body-framing.ts';
 import type { ByteReader, ClientSocket } from '../client-socket.ts';
 import { endAndLinger } from '../end-connection.ts';
 import { Exchange } from '../exchange.ts';
 import type { Forwarder } from '../forwarder.ts';
 import { type Peer, peerOf } from '../peer.ts';
-import type { BodyFraming } from './body-framing.ts';
 import { FastDownstream, type RequestConnection } from './fast-downstream.ts';
 import { FastTransport } from './fast-transport.ts';
 import type { LargeBuffers } from './read-buffers.ts';

@@ -1,9 +1,10 @@
 /** The client's side of a request on the fast lane: content is read off the connection, the response written on it. */
-import { BodyPart } from '../body-part.ts';
+
+import { BodyFraming } from '../../http/body-framing.ts';
+import { BodyPart } from '../../http/body-part.ts';
 import type { ForwardPolicy } from '../policy.ts';
 import type { Downstream, DownstreamEvents, EndKind } from '../ports.ts';
 import { SocketResponse, type WritableConnection } from '../socket-response.ts';
-import { BodyFraming } from './body-framing.ts';
 import type { FastRequest } from './request-reader.ts';
 
 /** What a request needs of its connection. */

@@ -1,20 +1,21 @@
 /** The upstream's side of a request on the fast lane: bare sockets, HTTP/1.1. */
 import { isLocalShortage } from '../../backends/socket-error.ts';
+import { BodyFraming } from '../../http/body-framing.ts';
+import { BodyPart, NO_TRAILERS } from '../../http/body-part.ts';
+import { fieldList } from '../../http/field-lines.ts';
+import type { FieldClassifier } from '../../http/fields.ts';
+import type { KeptBody } from '../../http/kept-body.ts';
+import { latin1 } from '../../http/latin1.ts';
+import { passableTrailers, TextHead } from '../../http/response-head.ts';
+import { type FastResponse, INCOMPLETE, MALFORMED, readResponse } from '../../http/response-reader.ts';
 import type { Attempt } from '../attempt.ts';
-import { BodyPart, NO_TRAILERS } from '../body-part.ts';
 import { connectFailure } from '../connect-upstream.ts';
 import type { Deadlines } from '../deadlines.ts';
-import type { FieldClassifier } from '../fields.ts';
-import type { KeptBody } from '../kept-body.ts';
 import type { UpstreamEvents, UpstreamTransport } from '../ports.ts';
 import type { FailureReason } from '../reasons.ts';
 import type { RequestBody } from '../request-body.ts';
-import { isPassableTrailer, TextHead } from '../response-head.ts';
 import { upstreamText } from '../upstream-fields.ts';
-import { BodyFraming } from './body-framing.ts';
-import { latin1 } from './latin1.ts';
 import type { LargeBuffers } from './read-buffers.ts';
-import { type FastResponse, INCOMPLETE, MALFORMED, readResponse } from './response-reader.ts';
 import { type SocketUser, UpstreamSocket } from './upstream-socket.ts';
 
 /** Parts of bodies up to this size are sent as Latin-1 strings, larger ones as buffers. */
@@ -338,12 +339,6 @@ function framingOf({ body, contentLength }: FastResponse): BodyFraming {
 /** Returns the trailers that may be forwarded, names and values in turn. */
 function trailersOf({ chunked }: BodyFraming): readonly string[] {
   const lines = chunked?.trailers ?? NO_TRAILERS;
-  if (lines.length === 0) return NO_TRAILERS;
-  const trailers: string[] = [];
-  for (const line of lines) {
-    const colon = line.indexOf(':');
-    const name = line.slice(0, colon);
-    if (isPassableTrailer(name)) trailers.push(name, line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, ''));
-  }
-  return trailers;
+  // As a head, whose first line is not a header.
+  return lines.length === 0 ? NO_TRAILERS : passableTrailers(fieldList(`\r\n${lines.join('\r\n')}`));
 }

@@ -19,17 +19,17 @@
  * here, and what is forwarded has one reading only.
  */
 
+import { HEAD_END, headerLine, LINE_PARTIAL, scanHeaderLine } from '../../http/header-line.ts';
+import { MAX_PORT } from '../../http/host-field.ts';
+import { latin1 } from '../../http/latin1.ts';
+import { clientAddress, withoutPort } from '../../http/message-fields.ts';
+import * as octets from '../../http/octets.ts';
+import { decimalAt, isWord } from '../../http/octets.ts';
 import type { RequestFacts } from '../../routing/match.ts';
 import { ForwardedHeaders } from '../forwarded-headers.ts';
-import { MAX_PORT } from '../host-field.ts';
-import { clientAddress, withoutPort } from '../message-fields.ts';
 import type { Peer } from '../peer.ts';
 import type { ForwardPolicy } from '../policy.ts';
 import type { RequestDescription } from '../request-description.ts';
-import { HEAD_END, headerLine, LINE_PARTIAL, scanHeaderLine } from './header-line.ts';
-import { latin1 } from './latin1.ts';
-import * as octets from './octets.ts';
-import { decimalAt, isWord } from './octets.ts';
 
 /** Copies, as in header-line.ts. */
 const { CLASS, COLON, CR, HOST, HT, SLASH, SP, TARGET } = octets;

@@ -1,6 +1,6 @@
 /** The client's side of a request on the full lane: `node:http` reads the request and writes the response. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { BodyPart } from '../body-part.ts';
+import { BodyPart } from '../../http/body-part.ts';
 import type { Exchange } from '../exchange.ts';
 import type { ForwardPolicy } from '../policy.ts';
 import type { Downstream, DownstreamEvents, EndKind } from '../ports.ts';

@@ -2,7 +2,7 @@
  * Joins the content that one turn of the event loop brings. Node's parser delivers each chunk of a chunked body as a
  * buffer of its own, of one byte if the client wants it so.
  */
-import type { BodyPart } from '../body-part.ts';
+import type { BodyPart } from '../../http/body-part.ts';
 
 /** Joined content goes on at this size. */
 const FULL = 16 * 1024;

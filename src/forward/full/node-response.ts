@@ -1,12 +1,12 @@
 /** Writes a response through `node:http`, in as few writes as possible, and ends it so that the client can read it. */
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
-import type { BodyPart } from '../body-part.ts';
+import type { BodyPart } from '../../http/body-part.ts';
+import type { ResponseHead } from '../../http/response-head.ts';
 import { endAndLinger } from '../end-connection.ts';
 import type { ForwardPolicy } from '../policy.ts';
 import type { ErrorResponse, ResponseWriter } from '../ports.ts';
 import { FAILURES, failureAnswer, REASON_FIELD } from '../reasons.ts';
 import type { RequestHead } from '../request-head.ts';
-import type { ResponseHead } from '../response-head.ts';
 
 /** Bodies up to this size are joined to the head. */
 const MAX_JOINED = 8 * 1024;

@@ -1,6 +1,7 @@
 /** Reads the head of a response as undici, or Node's own client, parsed it. */
+
+import { type Framing, ListHead } from '../../http/response-head.ts';
 import type { ForwardPolicy } from '../policy.ts';
-import { type Framing, ListHead } from '../response-head.ts';
 
 /**
  * @param raw    names and values as they came off the wire: order, case and bytes are kept

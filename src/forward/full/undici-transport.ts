@@ -3,16 +3,16 @@ import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import type { IncomingHttpHeaders } from 'undici/types/header.js';
 import { isLocalShortage } from '../../backends/socket-error.ts';
+import { BodyPart, NO_TRAILERS } from '../../http/body-part.ts';
+import type { KeptBody } from '../../http/kept-body.ts';
+import { passableTrailers } from '../../http/response-head.ts';
 import type { Attempt } from '../attempt.ts';
-import { BodyPart, NO_TRAILERS } from '../body-part.ts';
 import { readOnAfterFailedWrite } from '../connect-upstream.ts';
 import type { Endpoint } from '../endpoint.ts';
-import type { KeptBody } from '../kept-body.ts';
 import type { ForwardPolicy } from '../policy.ts';
 import type { UpstreamEvents, UpstreamTransport } from '../ports.ts';
 import type { FailureReason } from '../reasons.ts';
 import type { RequestBody } from '../request-body.ts';
-import { isPassableTrailer } from '../response-head.ts';
 import { upstreamList } from '../upstream-fields.ts';
 import { BodySource } from './body-source.ts';
 import { UndiciConnection } from './undici-connection.ts';
@@ -196,11 +196,12 @@ class UndiciDispatch implements Dispatcher.DispatchHandler {
   onResponseEnd(controller: Dispatcher.DispatchController): void {
     if (this.#isOver) return;
     const raw = (controller.rawTrailers ?? []) as readonly Buffer[];
+    const trailers = raw.length === 0 ? NO_TRAILERS : raw.map((text) => text.toString('latin1'));
     const { broken } = this.#connection;
-    this.#release(!broken && !endsConnection(raw));
+    this.#release(!broken && !endsConnection(trailers));
     this.#guard(() => {
       if (broken) this.#events.onAttemptFailed('upstream_truncated', false);
-      else this.#events.onResponseEnd(passableTrailers(raw));
+      else this.#events.onResponseEnd(passableTrailers(trailers));
     });
   }
 
@@ -238,17 +239,6 @@ class UndiciDispatch implements Dispatcher.DispatchHandler {
 }
 
 /** llhttp takes Connection among the trailers for one of the head, and what comes next on the connection for garbage. */
-function endsConnection(trailers: readonly Buffer[]): boolean {
-  return trailers.some((name, i) => i % 2 === 0 && /^(?:proxy-)?connection$/i.test(name.toString('latin1')));
-}
-
-/** Returns the trailers that may be forwarded, names and values in turn. */
-function passableTrailers(raw: readonly Buffer[]): readonly string[] {
-  if (raw.length === 0) return NO_TRAILERS;
-  const trailers: string[] = [];
-  for (let i = 0; i + 1 < raw.length; i += 2) {
-    const name = raw[i]!.toString('latin1');
-    if (isPassableTrailer(name)) trailers.push(name, raw[i + 1]!.toString('latin1'));
-  }
-  return trailers;
+function endsConnection(trailers: readonly string[]): boolean {
+  return trailers.some((name, i) => i % 2 === 0 && /^(?:proxy-)?connection$/i.test(name));
 }

@@ -1,10 +1,10 @@
 /** The client's side of an upgrade: a request read by `node:http`, then a bare socket. */
 import type { Socket } from 'node:net';
+import type { ResponseHead } from '../../http/response-head.ts';
 import { endAndLinger } from '../end-connection.ts';
 import type { ForwardPolicy } from '../policy.ts';
 import type { Downstream, DownstreamEvents, EndKind } from '../ports.ts';
 import type { RequestHead } from '../request-head.ts';
-import type { ResponseHead } from '../response-head.ts';
 import { SocketResponse } from '../socket-response.ts';
 import { TunnelStream } from './tunnel-stream.ts';
 

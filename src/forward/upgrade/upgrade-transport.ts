@@ -8,8 +8,9 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createProxyServer } from 'http-proxy-3';
 import { isLocalShortage } from '../../backends/socket-error.ts';
+import { BodyPart, NO_TRAILERS } from '../../http/body-part.ts';
+import { type ListHead, passableTrailers } from '../../http/response-head.ts';
 import type { Attempt } from '../attempt.ts';
-import { BodyPart, NO_TRAILERS } from '../body-part.ts';
 import { connectFailure, connectUpstream } from '../connect-upstream.ts';
 import { failureOf } from '../full/undici-failure.ts';
 import { readUndiciHead } from '../full/undici-head.ts';
@@ -17,7 +18,6 @@ import type { ForwardPolicy } from '../policy.ts';
 import type { UpstreamEvents, UpstreamTransport } from '../ports.ts';
 import type { FailureReason } from '../reasons.ts';
 import type { RequestBody } from '../request-body.ts';
-import { isPassableTrailer, type ListHead } from '../response-head.ts';
 import { upstreamList } from '../upstream-fields.ts';
 import type { TunnelStream } from './tunnel-stream.ts';
 
@@ -279,12 +279,4 @@ export class UpgradeTransport implements UpstreamTransport {
       this.#events.onInternalError(error);
     }
   }
-}
-
-function passableTrailers(raw: readonly string[]): string[] {
-  const trailers: string[] = [];
-  for (let i = 0; i + 1 < raw.length; i += 2) {
-    if (isPassableTrailer(raw[i]!)) trailers.push(raw[i]!, raw[i + 1]!);
-  }
-  return trailers;
 }

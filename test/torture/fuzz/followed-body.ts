@@ -1,7 +1,7 @@
 /** Reads a body that comes in packets as the fast lane does. */
 
 import assert from 'node:assert/strict';
-import { BodyFraming } from '../../../src/forward/fast/body-framing.ts';
+import { BodyFraming } from '../../../src/http/body-framing.ts';
 
 export interface Followed {
   readonly framing: BodyFraming;

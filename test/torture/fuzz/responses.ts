@@ -1,7 +1,7 @@
 /** One stream of responses through the fast lane's reader and through llhttp. */
 
 import assert from 'node:assert/strict';
-import { INCOMPLETE, MALFORMED, readResponse } from '../../../src/forward/fast/response-reader.ts';
+import { INCOMPLETE, MALFORMED, readResponse } from '../../../src/http/response-reader.ts';
 import { policyOf } from '../../support/forward-policy.ts';
 import { readResponses } from '../../support/llhttp.ts';
 import { explain, type Parting } from './differences.ts';

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { type HeadVerdict, ResponseHeads } from '../../../src/backends/probe-head.ts';
-import { INCOMPLETE, MALFORMED, readResponse } from '../../../src/forward/fast/response-reader.ts';
-import { FieldClassifier } from '../../../src/forward/fields.ts';
+import { FieldClassifier } from '../../../src/http/fields.ts';
+import { INCOMPLETE, MALFORMED, readResponse } from '../../../src/http/response-reader.ts';
 import { cutAt, mutated, responseStream } from '../../support/http-streams.ts';
 
 const fields = FieldClassifier.forResponses('X-Request-Id');

@@ -2,7 +2,7 @@
  * The head of a response between an upstream transport and a downstream: in the form in which it was read, as text or
  * as a list, since most heads leave in the form in which they came.
  */
-import { fieldLines, fieldList } from './fast/field-lines.ts';
+import { fieldLines, fieldList } from './field-lines.ts';
 import { applyHeaderRules, type HeaderRules, type RuleContext } from './header-rules.ts';
 
 /** How the end of the content is known (RFC 9112 §6.3); `close`: by the end of the connection. */
@@ -161,7 +161,7 @@ const NO_TRAILERS = new Set([
   'content-range',
 ]);
 
-/** True if a trailer of this name may be forwarded. */
-export function isPassableTrailer(name: string): boolean {
-  return !NO_TRAILERS.has(name.toLowerCase());
+/** Returns the trailers that may be forwarded. @param trailers names and values in turn */
+export function passableTrailers(trailers: readonly string[]): readonly string[] {
+  return trailers.filter((_, i) => !NO_TRAILERS.has(trailers[i - (i % 2)]!.toLowerCase()));
 }

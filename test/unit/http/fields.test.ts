@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { FieldClassifier } from '../../../src/forward/fields.ts';
+import { FieldClassifier } from '../../../src/http/fields.ts';
 
 const requests = FieldClassifier.forRequests('X-Traffic-Group', 'X-Request-Id', undefined, undefined);
 const responses = FieldClassifier.forResponses('X-Request-Id');

@@ -10,7 +10,7 @@ const FIRST_SEGMENT = 1_024;
 const MAX_SEGMENT = 64 * 1_024;
 
 import type { BodyPart } from './body-part.ts';
-import { latin1 } from './fast/latin1.ts';
+import { latin1 } from './latin1.ts';
 
 export class KeptBody {
   /** The only piece, as it came; with a second one everything moves into segments. */

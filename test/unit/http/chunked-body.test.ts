@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { BodyFraming } from '../../../../src/forward/fast/body-framing.ts';
-import { ChunkedBody } from '../../../../src/forward/fast/chunked-body.ts';
+import { BodyFraming } from '../../../src/http/body-framing.ts';
+import { ChunkedBody } from '../../../src/http/chunked-body.ts';
 
 /** The result of reading a body packet by packet. */
 interface Followed {

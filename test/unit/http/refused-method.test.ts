@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import { isUnknownMethod, type ParserError } from '../../../src/forward/refused-method.ts';
+import { isUnknownMethod, type ParserError } from '../../../src/http/refused-method.ts';
 
 const REST = '/ HTTP/1.1\r\nHost: a\r\n\r\n';
 

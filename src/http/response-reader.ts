@@ -9,7 +9,7 @@
  * one Content-Length; else all up to the end of the connection (RFC 9112, 6.3). Both of them are an error.
  */
 
-import type { FieldClassifier } from '../fields.ts';
+import type { FieldClassifier } from './fields.ts';
 import { HEAD_END, headerLine, LINE_PARTIAL, scanHeaderLine } from './header-line.ts';
 import { latin1 } from './latin1.ts';
 import { CLASS, CR, decimalAt, HT, isWord, LF, SP, VALUE } from './octets.ts';

@@ -1,13 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import {
-  type FastResponse,
-  INCOMPLETE,
-  MALFORMED,
-  readResponse,
-} from '../../../../src/forward/fast/response-reader.ts';
-import { FieldClassifier } from '../../../../src/forward/fields.ts';
+import { FieldClassifier } from '../../../src/http/fields.ts';
+import { type FastResponse, INCOMPLETE, MALFORMED, readResponse } from '../../../src/http/response-reader.ts';
 
 const fields = FieldClassifier.forResponses('X-Request-Id');
 

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { FieldClassifier } from '../../../src/http/fields.ts';
 import {
   HEAD_END,
   headerLine,
   LINE_MALFORMED,
   LINE_PARTIAL,
   scanHeaderLine,
-} from '../../../../src/forward/fast/header-line.ts';
-import { FieldClassifier } from '../../../../src/forward/fields.ts';
+} from '../../../src/http/header-line.ts';
 
 const fields = FieldClassifier.forResponses('X-Request-Id');
 const scan = (text: string, from = 0) => {

@@ -5,7 +5,7 @@
  *
  * Stricter than RFC 9112, 5: no bare LF or CR, no folded line, no whitespace in front of the colon.
  */
-import { type FieldClassifier, hashStep, type KnownName } from '../fields.ts';
+import { type FieldClassifier, hashStep, type KnownName } from './fields.ts';
 import * as octets from './octets.ts';
 
 /** Copies: V8 folds a constant of the same module into the code, but loads an imported one at each use. */

@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import { parseConfig } from '../../../src/config/load.ts';
 import { parseValue } from '../../../src/config/schema/header-rules.ts';
 import type { ConfigInput } from '../../../src/config/schema.ts';
-import { applyHeaderRules, compileHeaderRules, type RuleContext } from '../../../src/forward/header-rules.ts';
-import { clientAddress } from '../../../src/forward/message-fields.ts';
+import { applyHeaderRules, compileHeaderRules, type RuleContext } from '../../../src/http/header-rules.ts';
+import { clientAddress } from '../../../src/http/message-fields.ts';
 
 type Rules = NonNullable<ConfigInput['routes'][number]['request']>;
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { dateField } from '../../../../src/forward/fast/date-field.ts';
-import { fieldLines, fieldList } from '../../../../src/forward/fast/field-lines.ts';
-import { latin1 } from '../../../../src/forward/fast/latin1.ts';
+import { dateField } from '../../../src/http/date-field.ts';
+import { fieldLines, fieldList } from '../../../src/http/field-lines.ts';
+import { latin1 } from '../../../src/http/latin1.ts';
 import {
   CLASS,
   DIGIT,
@@ -14,7 +14,7 @@ import {
   TARGET,
   TOKEN,
   VALUE,
-} from '../../../../src/forward/fast/octets.ts';
+} from '../../../src/http/octets.ts';
 
 describe('octets', () => {
   it('are classed as RFC 9110 and 9112 do', () => {

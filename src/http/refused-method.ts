@@ -1,5 +1,5 @@
 /** Tells a request whose method llhttp does not know from bytes that are not a request. */
-import { CLASS, CR, LF, SP, TOKEN } from './fast/octets.ts';
+import { CLASS, CR, LF, SP, TOKEN } from './octets.ts';
 
 /** An error of llhttp, as `clientError` of `node:http` has it. */
 export interface ParserError {
