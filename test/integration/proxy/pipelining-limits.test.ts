@@ -55,6 +55,14 @@ async function askBeside(proxy: PointsmanProcess, onAnswer: () => void = () => {
   }
 }
 
+/** Asserts that the stalled request is answered, and this many of those after it. */
+async function assertInOrder(client: RawClient, count: number): Promise<void> {
+  assert.equal((await client.read()).body.toString(), '/stall');
+  for (let i = 0; i < count; i++) {
+    assert.equal((await client.read({ timeoutMs: 60_000 })).body.toString(), `/${i}`);
+  }
+}
+
 /** Code and buffers that any traffic needs once are not what waiting requests cost. */
 async function warmUp(proxy: PointsmanProcess): Promise<void> {
   for (const first of Object.values(FIRST_REQUESTS)) {
@@ -68,7 +76,7 @@ async function warmUp(proxy: PointsmanProcess): Promise<void> {
 
 suite('requests pipelined after a stalled one', () => {
   for (const [what, first] of Object.entries(FIRST_REQUESTS)) {
-    test(`cost little memory if the stalled one is ${what}`, async () => {
+    test(`cost little memory and keep their order if the stalled one is ${what}`, async () => {
       const upstream = await startStallingUpstream();
       const proxy = await startPointsman(oneBackend(upstream.url, unchecked));
       await warmUp(proxy);
@@ -76,24 +84,10 @@ suite('requests pipelined after a stalled one', () => {
       const client = await RawClient.connect(proxy.trafficPort);
       client.send(first + pipelined(40_000));
       await askBeside(proxy, () => memory.sample());
-      client.destroy();
       assert.ok(memory.growth < 16 * MIB, `grew by ${memory.text}`);
-    });
-
-    test(`are answered in order once ${what} is answered`, async () => {
-      const upstream = await startStallingUpstream();
-      const proxy = await startPointsman(oneBackend(upstream.url, unchecked));
-      const client = await RawClient.connect(proxy.trafficPort);
-      const count = 5_000;
-      client.send(first + pipelined(count));
-      await proxy.waitFor('the stalled one at the upstream', () => upstream.requests.length > 0);
       upstream.release();
-      assert.equal((await client.read()).body.toString(), '/stall');
-      for (let i = 0; i < count; i++) {
-        assert.equal((await client.read({ timeoutMs: 60_000 })).body.toString(), `/${i}`);
-      }
+      await assertInOrder(client, 1_000);
       client.destroy();
-      assert.deepEqual(upstream.violations, []);
     });
   }
 
@@ -108,6 +102,20 @@ suite('requests pipelined after a stalled one', () => {
       await askBeside(proxy);
       assert.equal(proxy.hasExited, false);
       for (const client of clients) client.destroy();
+    });
+  }
+
+  for (const what of ['a plain request', 'a request in absolute form'] as const) {
+    test(`are all answered in order once ${what} is answered`, async () => {
+      const upstream = await startStallingUpstream();
+      const proxy = await startPointsman(oneBackend(upstream.url, unchecked));
+      const client = await RawClient.connect(proxy.trafficPort);
+      client.send(FIRST_REQUESTS[what] + pipelined(5_000));
+      await proxy.waitFor('the stalled one at the upstream', () => upstream.requests.length > 0);
+      upstream.release();
+      await assertInOrder(client, 5_000);
+      client.destroy();
+      assert.deepEqual(upstream.violations, []);
     });
   }
 });
