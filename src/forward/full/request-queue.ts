@@ -13,6 +13,8 @@ interface Waiting {
 
 export class RequestQueue {
   #waiting: Waiting[] = [];
+  /** What `onWaiting` was told last. */
+  #waits = false;
   readonly #onWaiting: (waits: boolean) => void;
 
   /** @param onWaiting called when a first request waits, and when none does any more */
@@ -26,7 +28,7 @@ export class RequestQueue {
 
   add(serve: () => RequestInProgress): void {
     this.#waiting.push({ serve, garbageBehind: false });
-    if (this.#waiting.length === 1) this.#onWaiting(true);
+    this.#tell();
   }
 
   /** The bytes behind everything that arrived cannot be parsed. */
@@ -40,15 +42,25 @@ export class RequestQueue {
   next(): void {
     const next = this.#waiting.shift();
     if (next === undefined) return;
-    const request = next.serve();
-    if (next.garbageBehind) request.onGarbage();
-    if (this.#waiting.length === 0) this.#onWaiting(false);
+    try {
+      const request = next.serve();
+      if (next.garbageBehind) request.onGarbage();
+    } finally {
+      this.#tell();
+    }
   }
 
   /** The connection ends: nothing that waits is served. */
   clear(): void {
-    if (this.#waiting.length === 0) return;
     this.#waiting = [];
-    this.#onWaiting(false);
+    this.#tell();
+  }
+
+  /** Each change once: the connection counts its reasons to feed the parser nothing. */
+  #tell(): void {
+    const waits = this.#waiting.length > 0;
+    if (waits === this.#waits) return;
+    this.#waits = waits;
+    this.#onWaiting(waits);
   }
 }
