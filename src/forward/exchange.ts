@@ -803,6 +803,8 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     if (this.#closed) return;
     if (!this.isOver) {
       try {
+        // Where the next request begins may not be known any more.
+        this.#response.closeAfter();
         this.fail('internal_error');
         return;
       } catch (second) {

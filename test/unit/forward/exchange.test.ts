@@ -1054,6 +1054,15 @@ describe('an exchange with a port that throws', () => {
     assertEnded(made, ...scripts, ...waiting);
   });
 
+  it('closes the connection, since bytes of the next request may be lost', () => {
+    const made = world();
+    const script = INTO.sending(made);
+    breaking(script, 'send', () => script.client.sendBody('x', true));
+    assert.equal(script.client.response.reason, 'internal_error');
+    assert.equal(script.client.response.closes, true);
+    assertEnded(made, script);
+  });
+
   it('ends with internal_error if a port reports what may not follow', () => {
     const made = world();
     const script = INTO.responding(made);
