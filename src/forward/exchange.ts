@@ -79,6 +79,8 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
   /** No request body may arrive after this. */
   #bodyDeadline = Number.POSITIVE_INFINITY;
   #blockedByClient = false;
+  /** A place is leased for an attempt that its transport has not begun. */
+  #holdsPlace = false;
   #interimCount = 0;
   #interimBytes = 0;
 
@@ -90,6 +92,8 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
   /** Counted among the requests in flight. */
   #counted = false;
   #closed = false;
+  /** Counted among the tunnels. */
+  #tunnelCounted = false;
 
   constructor(forwarder: Forwarder, peer: Peer, downstream: Downstream, transport: UpstreamTransport) {
     this.#forwarder = forwarder;
@@ -166,11 +170,13 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     else {
       const { metrics } = this.#forwarder.edges;
       const { facts } = this.#request;
-      askRates(admission.rates, metrics, facts, this.#peer, this.#snapshot.policy, (refusal) => {
-        if (this.#phase !== 'deciding') return;
-        if (refusal === undefined) this.#route();
-        else this.fail(refusal.reason, refusal.detail, refusal.fields);
-      });
+      askRates(admission.rates, metrics, facts, this.#peer, this.#snapshot.policy, (refusal) =>
+        this.#guard(() => {
+          if (this.#phase !== 'deciding') return;
+          if (refusal === undefined) this.#route();
+          else this.fail(refusal.reason, refusal.detail, refusal.fields);
+        }),
+      );
     }
   }
 
@@ -194,9 +200,11 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     this.#progress.user = user;
     this.#setCookie = setCookie;
     const given = bucketGiven(this.#snapshot.policy, facts.rawHeaders, this.#peer);
-    decidePinned(live, user, fresh, given, (decision) => {
-      if (this.#phase === 'deciding') this.#begin(decision);
-    });
+    decidePinned(live, user, fresh, given, (decision) =>
+      this.#guard(() => {
+        if (this.#phase === 'deciding') this.#begin(decision);
+      }),
+    );
   }
 
   #begin(decision: Decision): void {
@@ -226,7 +234,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     attempt.endpoint = endpoint;
     if (!fresh && this.#transport.join(attempt)) return;
     if (endpoint.pool.lease()) {
-      this.#transport.start(attempt, this.#body, fresh);
+      this.#start(fresh);
       return;
     }
     if (!endpoint.pool.enqueue(this)) {
@@ -238,15 +246,30 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     this.deadline = this.#queuedAt + this.#snapshot.policy.queueTimeout;
   }
 
-  onPlace(): void {
+  /** Begins the attempt in a place that is leased for it. */
+  #start(fresh: boolean): void {
+    const { pool } = this.#attempt.endpoint!;
+    this.#holdsPlace = true;
     try {
-      this.#transport.start(this.#attempt, this.#body, false);
+      this.#transport.start(this.#attempt, this.#body, fresh);
     } catch (error) {
-      this.onInternalError(error);
+      if (this.#holdsPlace) {
+        this.#holdsPlace = false;
+        pool.release(undefined);
+      }
+      throw error;
     }
   }
 
+  onPlace(): void {
+    this.#guard(() => this.#start(false));
+  }
+
   onDismissed(): void {
+    this.#guard(() => this.#waitElsewhere());
+  }
+
+  #waitElsewhere(): void {
     if (this.#phase !== 'queued') return;
     const until = this.deadline;
     const live = this.#progress.live!;
@@ -269,6 +292,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     const now = waited ? this.#forwarder.edges.now() : this.#startedAt;
     if (this.#queuedAt !== -1 && this.#progress.queueMs === -1) this.#progress.queueMs = now - this.#queuedAt;
     this.#enter('connecting');
+    this.#holdsPlace = false;
     this.deadline = Number.POSITIVE_INFINITY;
     this.#attempt.begin(now, reused);
     const endpoint = this.#attempt.endpoint!;
@@ -309,8 +333,11 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
   /** Gives up the attempt in progress, if there is one. */
   #abortAttempt(): void {
     if (!this.#attempt.open) return;
-    this.#transport.abort();
-    this.#endAttempt();
+    try {
+      this.#transport.abort();
+    } finally {
+      this.#endAttempt();
+    }
   }
 
   onAttemptFailed(reason: FailureReason, local: boolean): void {
@@ -565,8 +592,9 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     this.#noteStatus(head.status);
     this.#attempt.responseMs = this.#forwarder.edges.now() - this.#attempt.sentAt;
     this.#enter('tunneling');
-    this.#complete(head);
     this.#upstream().cells.tunnels.value++;
+    this.#tunnelCounted = true;
+    this.#complete(head);
     this.deadline = this.#forwarder.deadlines.coarseNow + this.#snapshot.policy.tunnelTimeout;
     this.#downstream.switchProtocols(head);
     return true;
@@ -592,7 +620,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
   #endTunnel(): void {
     this.#abortAttempt();
     this.#enter('done');
-    this.#upstream().cells.tunnels.value--;
+    this.#uncountTunnel();
     this.deadline = this.#forwarder.deadlines.coarseNow + this.#progress.live!.route.idleTimeout;
     this.#downstream.endTunnel();
   }
@@ -633,9 +661,15 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
   /** Cancels what the upstream still does for this request. */
   #withdraw(): void {
     if (this.#phase === 'queued') this.#attempt.endpoint!.pool.withdraw(this);
-    if (this.#phase === 'tunneling') this.#upstream().cells.tunnels.value--;
+    this.#uncountTunnel();
     this.#abortAttempt();
     this.#abandonBody();
+  }
+
+  #uncountTunnel(): void {
+    if (!this.#tunnelCounted) return;
+    this.#tunnelCounted = false;
+    this.#upstream().cells.tunnels.value--;
   }
 
   #abandonBody(): void {
@@ -679,6 +713,10 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
   }
 
   onDeadline(): void {
+    this.#guard(() => this.#expire());
+  }
+
+  #expire(): void {
     switch (this.#phase) {
       case 'queued':
         this.fail('queue_timeout');
@@ -727,7 +765,11 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
       this.#progress.termination = abortedIn(this.#phase);
       this.#forwarder.edges.metrics.clientAborts.value++;
     }
-    this.#withdraw();
+    try {
+      this.#withdraw();
+    } catch (error) {
+      this.#noteInternalError(error);
+    }
     if (this.#phase !== 'done') this.#enter('done');
     const peer = this.#peer;
     if (peer.latest === this) {
@@ -743,19 +785,38 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
   }
 
   onInternalError(error: unknown): void {
+    this.#noteInternalError(error);
+    if (this.#closed) return;
+    if (!this.isOver) {
+      try {
+        // Where the next request begins may not be known any more.
+        this.#response.closeAfter();
+        this.fail('internal_error');
+        return;
+      } catch (second) {
+        this.#noteInternalError(second);
+      }
+      // Whatever of its end is still missing happens when the connection is closed.
+      this.#phase = 'done';
+    }
+    if (this.#progress.reason === undefined) this.#setReason('internal_error');
+    this.#downstream.destroy();
+  }
+
+  #noteInternalError(error: unknown): void {
     const { log, metrics } = this.#forwarder.edges;
     const phase = this.#phase;
     metrics.internalErrors.value++;
     log.error({ err: error, phase, requestId: this.#request.requestId }, 'internal error in a request');
+  }
+
+  /** Runs what is called from outside of this exchange and its ports, where an error would end the process. */
+  #guard(call: () => void): void {
     try {
-      this.fail('internal_error');
-      return;
-    } catch (second) {
-      log.error({ err: second, phase }, 'internal error while a request was ended');
+      call();
+    } catch (error) {
+      this.onInternalError(error);
     }
-    this.#progress.reason ??= 'internal_error';
-    this.#phase = 'done';
-    this.#downstream.destroy();
   }
 
   /** Something moved: the idle timeout starts over. */

@@ -140,7 +140,7 @@ export interface UpstreamTransport {
   join(attempt: Attempt): boolean;
   /**
    * Takes an idle connection, or opens one, in the place leased for this attempt, and sends the request. The place is
-   * given back when the attempt ends.
+   * the transport's from `onConnecting` on, and is given back when the attempt ends.
    *
    * @param fresh true to open a new connection: those that are idle may be broken
    */

@@ -24,7 +24,9 @@ export class KeptBody {
 
   /** Memory in bytes. */
   get cost(): number {
-    return Math.max(this.size, this.#segmentBytes) + (this.#segments?.length ?? 1) * PIECE_COST;
+    if (this.#segments !== undefined) return this.#segmentBytes + this.#segments.length * PIECE_COST;
+    const only = this.#only;
+    return (typeof only === 'object' ? only.buffer.byteLength : this.size) + PIECE_COST;
   }
 
   /** Keeps the content of `part`. */
@@ -35,10 +37,15 @@ export class KeptBody {
     }
     this.size = end - start;
     // A small piece would keep the large buffer alive that it is a part of.
-    if (immutable && bytes.buffer.byteLength <= Math.max(MAX_TEXT, 2 * this.size))
+    if (immutable && bytes.buffer.byteLength <= 2 * this.size)
       this.#only = end - start === bytes.length ? bytes : bytes.subarray(start, end);
     else if (end - start <= MAX_TEXT) this.#only = latin1(bytes, start, end);
-    else this.#only = Buffer.from(bytes.subarray(start, end));
+    else {
+      // Not from Node's pool, which lives as long as the last piece of it.
+      const copy = Buffer.allocUnsafeSlow(this.size);
+      bytes.copy(copy, 0, start, end);
+      this.#only = copy;
+    }
   }
 
   /** Returns the content as one buffer, without a copy where it is one already. */

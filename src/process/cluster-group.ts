@@ -15,11 +15,7 @@ import { WorkerLedgers } from '../observe/worker-ledgers.ts';
 import type { LinkState } from '../pinning/redis-link.ts';
 import type { ForwardingGroup, TrafficEdges } from './forwarding-group.ts';
 import type { FromWorker, ToWorker } from './messages.ts';
-
-/** A worker that dies at once is started again after 100 ms, then 200, up to 10 s; one that lived a while, at once. */
-const FIRST_BACKOFF_MS = 100;
-const MAX_BACKOFF_MS = 10_000;
-const LIVED_A_WHILE_MS = 10_000;
+import { restartAfter } from './restart.ts';
 
 /** Longest a scrape waits for a worker's newest totals before it takes those of the last second. */
 const COLLECT_TIMEOUT_MS = 250;
@@ -190,6 +186,8 @@ export class ClusterGroup implements ForwardingGroup {
     slot.eventLoop = undefined;
     slot.pinStore = undefined;
     worker.on('online', () => {
+      // It was told to drain before it had begun, and would listen after that.
+      if (this.#ending) return;
       tell(worker, {
         type: 'start',
         config: this.#config!,
@@ -257,15 +255,13 @@ export class ClusterGroup implements ForwardingGroup {
     slot.restarts++;
     slot.drained = false;
     this.#edges.onRestart();
-    const lived = performance.now() - slot.startedAt;
-    slot.failuresInRow = lived >= LIVED_A_WHILE_MS ? 0 : slot.failuresInRow + 1;
-    const delay = slot.failuresInRow <= 1 ? 0 : FIRST_BACKOFF_MS * 2 ** Math.min(slot.failuresInRow - 2, 10);
-    const backoff = Math.min(delay, MAX_BACKOFF_MS);
+    const { failuresInRow, delay } = restartAfter(slot.failuresInRow, performance.now() - slot.startedAt);
+    slot.failuresInRow = failuresInRow;
     this.#edges.log.error(
-      { worker: worker.id, pid: worker.process.pid, code, signal, restartInMs: backoff },
+      { worker: worker.id, pid: worker.process.pid, code, signal, restartInMs: delay },
       'worker died',
     );
-    setTimeout(() => this.#fork(slot), backoff);
+    setTimeout(() => this.#fork(slot), delay);
   }
 
   #answered(id: number, worker: Worker): void {

@@ -76,6 +76,7 @@ export class FullConnection implements ByteReader, FeedTarget {
     this.#server.emit('connection', socket);
     // Node would read the socket natively, in pieces of 64 KiB; a listener for data keeps it from doing so.
     socket.on('data', this.#onData);
+    if (this.client.readsBytes) socket.removeListener('data', this.#onData);
     socket.resume();
   }
 
@@ -133,7 +134,10 @@ export class FullConnection implements ByteReader, FeedTarget {
   }
 
   take(piece: Buffer): void {
-    this.client.socket.push(piece);
+    const { socket } = this.client;
+    // The way through the stream's own buffer is needed only while the parser has paused it.
+    if (socket.isPaused() || socket.readableLength > 0) socket.push(piece);
+    else socket.emit('data', piece);
   }
 
   readOn(): void {

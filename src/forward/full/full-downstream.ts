@@ -107,7 +107,6 @@ export class FullDownstream implements Downstream {
   }
 
   #read(): void {
-    this.#gathered = new GatheredBody(part, (content) => this.#deliver(content));
     (this.#req as IncomingMessage & WithDownstream)[DOWNSTREAM] = this;
     this.#req.on('data', onData);
     const { contentLength } = this.request;
@@ -118,16 +117,23 @@ export class FullDownstream implements Downstream {
   onData(chunk: Buffer): void {
     this.#received += chunk.length;
     if (this.#isAbandoned) return;
-    const gathered = this.#gathered!;
-    gathered.add(chunk);
     // The stream's own end comes some turns later.
-    if (this.#received === this.request.contentLength) this.onEnd();
+    const isLast = this.#received === this.request.contentLength;
+    if (this.#gathered === undefined && isLast) {
+      // The usual case: the whole body in one piece.
+      this.#ended = true;
+      this.#deliver(part.whole(chunk));
+      return;
+    }
+    this.#gathered ??= new GatheredBody(part, (content) => this.#deliver(content));
+    this.#gathered.add(chunk);
+    if (isLast) this.onEnd();
   }
 
   onEnd(): void {
     this.#ended = true;
     if (this.#isAbandoned) return;
-    this.#gathered!.flush();
+    this.#gathered?.flush();
     if (!this.#lastDelivered) this.#deliver(part.whole(NOTHING));
   }
 

@@ -86,7 +86,7 @@ export class FullLane implements Lane {
     if (socket.writableEnded || peer.latest?.closes === true) return;
     if (req === this.#lastOfItsConnection) res.shouldKeepAlive = false;
     const serve = () => this.#serve(req, res, connection, expectsContinue, refusal);
-    if (peer.latest === undefined) {
+    if (peer.latest === undefined && connection.queue.length === 0) {
       peer.next ??= (closes) => {
         if (closes || socket.destroyed || socket.writableEnded) connection.queue.clear();
         else connection.queue.next();

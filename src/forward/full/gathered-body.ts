@@ -15,6 +15,7 @@ export class GatheredBody {
   #joined: Buffer | undefined = undefined;
   #length = 0;
   #isScheduled = false;
+  #isCleared = false;
 
   /** @param part    is passed on
    *  @param deliver called with content, at the end of a turn at the latest */
@@ -29,6 +30,7 @@ export class GatheredBody {
   }
 
   add(bytes: Buffer): void {
+    if (this.#isCleared) return;
     if (this.#only === undefined && this.#joined === undefined) {
       this.#only = bytes;
       if (bytes.length >= FULL) {
@@ -61,8 +63,9 @@ export class GatheredBody {
     else if (joined !== undefined) this.#deliver(this.#part.whole(joined.subarray(0, this.#length)));
   }
 
-  /** Delivers nothing more. */
+  /** Delivers nothing more, not even what is added later. */
   clear(): void {
+    this.#isCleared = true;
     this.#only = undefined;
     this.#joined = undefined;
   }

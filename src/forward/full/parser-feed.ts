@@ -103,7 +103,7 @@ export class ParserFeed {
         const start = this.#at;
         const end = Math.min(length, start + Math.max(PIECE, this.#bulk));
         this.#bulk = Math.max(0, this.#bulk - (end - start));
-        const piece = this.#rest.subarray(start, end);
+        const piece = start === 0 && end === length ? this.#rest : this.#rest.subarray(start, end);
         this.#at = end;
         if (end === length) {
           this.#rest = undefined;

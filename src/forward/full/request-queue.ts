@@ -18,6 +18,8 @@ export class RequestQueue {
   #waiting: Waiting[] = [];
   #inARow = 0;
   #isDeferred = false;
+  /** What `onWaiting` was told last. */
+  #waits = false;
   readonly #onWaiting: (waits: boolean) => void;
 
   /** @param onWaiting called when a first request waits, and when none does any more */
@@ -31,7 +33,7 @@ export class RequestQueue {
 
   add(serve: () => RequestInProgress): void {
     this.#waiting.push({ serve, garbageBehind: false });
-    if (this.#waiting.length === 1) this.#onWaiting(true);
+    this.#tell();
   }
 
   /** The bytes behind everything that arrived cannot be parsed. */
@@ -51,9 +53,12 @@ export class RequestQueue {
     }
     const next = this.#waiting.shift();
     if (next === undefined) return;
-    const request = next.serve();
-    if (next.garbageBehind) request.onGarbage();
-    if (this.#waiting.length === 0) this.#onWaiting(false);
+    try {
+      const request = next.serve();
+      if (next.garbageBehind) request.onGarbage();
+    } finally {
+      this.#tell();
+    }
   }
 
   /** Other connections have had a turn. */
@@ -65,9 +70,16 @@ export class RequestQueue {
 
   /** The connection ends: nothing that waits is served. */
   clear(): void {
-    if (this.#waiting.length === 0) return;
     this.#waiting = [];
-    this.#onWaiting(false);
+    this.#tell();
+  }
+
+  /** Each change once: the connection counts its reasons to feed the parser nothing. */
+  #tell(): void {
+    const waits = this.#waiting.length > 0;
+    if (waits === this.#waits) return;
+    this.#waits = waits;
+    this.#onWaiting(waits);
   }
 }
 
