@@ -2,6 +2,9 @@
 import type { Socket } from 'node:net';
 import type { Exchange } from './exchange.ts';
 
+/** Pipelined requests that a connection begins before others have a turn. */
+export const MAX_IN_A_ROW = 16;
+
 /** A lane's end of a connection: takes the bytes as they are read. */
 export interface ByteReader {
   /** Begins to read: the socket is there. */

@@ -4,7 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import type { BodyFraming } from '../../http/body-framing.ts';
-import type { ByteReader, ClientSocket } from '../client-socket.ts';
+import { type ByteReader, type ClientSocket, MAX_IN_A_ROW } from '../client-socket.ts';
 import { endAndLinger } from '../end-connection.ts';
 import { Exchange } from '../exchange.ts';
 import type { Forwarder } from '../forwarder.ts';
@@ -28,9 +28,6 @@ export interface FastLaneEdges {
 
 /** A head in more parts than this is read by the full lane's parser, which does not start over with every part. */
 const MAX_PARTS = 8;
-
-/** Pipelined requests that are begun before other connections have a turn. */
-const MAX_IN_A_ROW = 16;
 
 export class ClientConnection implements ByteReader, RequestConnection {
   readonly #edges: FastLaneEdges;

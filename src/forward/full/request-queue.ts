@@ -2,10 +2,8 @@
  * Requests behind the one in progress on the same connection. Node's parser runs ahead and would have all of them served
  * at once: what changes something out of order (RFC 9112 §9.3.2), and hundreds at the upstream for one packet of a client.
  */
+import { MAX_IN_A_ROW } from '../client-socket.ts';
 import type { RequestInProgress } from '../peer.ts';
-
-/** Requests that are begun before other connections have a turn. */
-const MAX_IN_A_ROW = 16;
 
 interface Waiting {
   /** Called when its turn comes, if it comes. */
