@@ -794,7 +794,11 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     const { admission } = this.#forwarder;
     if (this.#counted) admission.inFlight--;
     this.#counted = false;
-    this.#record(status);
+    try {
+      this.#record(status);
+    } catch (error) {
+      this.#noteInternalError(error);
+    }
     peer.next?.(closes);
   }
 

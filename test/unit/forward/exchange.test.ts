@@ -1059,6 +1059,20 @@ describe('an exchange with a port that throws', () => {
     });
   }
 
+  it('serves the next request of the connection if it cannot be recorded', () => {
+    const made = world();
+    const script = INTO.responding(made);
+    made.forwarder.edges.accessLog.writeWanted = () => {
+      throw new Error('planted');
+    };
+    let told = 0;
+    script.peer.next = () => told++;
+    script.upstream.end();
+    assert.equal(told, 1);
+    assert.equal(made.metrics.internalErrors.value, 1);
+    assert.deepEqual(made.leaks, []);
+  });
+
   it('ends only that exchange if its turn in the queue fails', () => {
     const made = world({ main: [1] }, ONE_CONNECTION);
     const first = made.serve({}, 'idle');
