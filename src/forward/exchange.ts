@@ -780,7 +780,11 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     const { admission } = this.#forwarder;
     if (this.#counted) admission.inFlight--;
     this.#counted = false;
-    this.#facts().record(this.#forwarder);
+    try {
+      this.#facts().record(this.#forwarder);
+    } catch (error) {
+      this.#noteInternalError(error);
+    }
     peer.next?.(closes);
   }
 

@@ -141,12 +141,10 @@ export class FullDownstream implements Downstream {
     this.#lastDelivered = this.#ended;
     // The client did not wait. Node would close the connection after a response that no 100 came before.
     if (this.#ended) this.#invite();
-    try {
+    this.#guard(() => {
       const flows = this.#events.onRequestBody(content, true, this.#ended);
       if (!flows && !this.#ended) this.#block();
-    } catch (error) {
-      this.#events.onInternalError(error);
-    }
+    });
   }
 
   #block(): void {
@@ -179,7 +177,7 @@ export class FullDownstream implements Downstream {
 
   finish(kind: EndKind): void {
     if (kind !== 'lingering') return;
-    this.#req.once('end', () => this.#events.onLingered());
+    this.#req.once('end', () => this.#guard(() => this.#events.onLingered()));
     this.#req.resume();
   }
 
@@ -188,24 +186,22 @@ export class FullDownstream implements Downstream {
   }
 
   #onDrained(): void {
-    try {
-      this.#events.onClientDrained();
-    } catch (error) {
-      this.#events.onInternalError(error);
-    }
+    this.#guard(() => this.#events.onClientDrained());
   }
 
   onClosed(): void {
-    try {
+    this.#guard(() => {
       this.#unblock();
       this.#events.onClosed();
-    } catch (error) {
-      this.#events.onInternalError(error);
-    }
+    });
   }
 
   /** llhttp gave up on the connection: nothing more can be read from it. */
   onGarbage(): void {
+    this.#guard(() => this.#endAtGarbage());
+  }
+
+  #endAtGarbage(): void {
     const client = this.response;
     if (!this.#req.complete && !this.#isAbandoned) {
       // It was our body. No end of it will come that one could wait for.
@@ -216,6 +212,15 @@ export class FullDownstream implements Downstream {
       client.endConnection();
     } else {
       client.endConnection();
+    }
+  }
+
+  /** Calls the exchange. An error there ends its request: out of an event of Node it would end the process. */
+  #guard(call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      this.#events.onInternalError(error);
     }
   }
 

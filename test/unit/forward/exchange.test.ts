@@ -233,6 +233,20 @@ describe('an exchange', () => {
       assertEnded(made, script);
     });
 
+    it('pauses the client if the upstream does not take what was kept', () => {
+      const made = world();
+      const script = made.serve({ method: 'POST', contentLength: 100_000 });
+      const { client, upstream } = script;
+      client.sendBody('kept', false);
+      upstream.takes = false;
+      upstream.open();
+      assert.equal(client.flows, false);
+      upstream.drain();
+      assert.equal(client.flows, true);
+      client.leave();
+      assertEnded(made, script);
+    });
+
     it('refuses a declared body beyond the limit before it is read', () => {
       const made = world({ main: [1] }, { limits: { requestBody: '10B' } });
       const script = made.serve({ method: 'POST', contentLength: 11 });
@@ -340,7 +354,7 @@ describe('an exchange', () => {
     });
 
     it('tries once more after a response timeout, and no third time', () => {
-      const made = world({ main: [1, 2] });
+      const made = world({ main: [1, 2, 3] }, { retries: { attempts: 5 } });
       const script = made.serve({}, 'idle');
       made.pass(LONG);
       assert.equal(script.upstream.ports.length, 2);
@@ -499,6 +513,19 @@ describe('an exchange', () => {
         made.records.map(({ queueMs }) => queueMs),
         [0, 30],
       );
+    });
+
+    it('records its first wait if it is sent again at once', () => {
+      const { made, first, second } = waiting();
+      made.now += 30;
+      first.upstream.respond(200);
+      first.upstream.end();
+      made.now += 40;
+      second.upstream.fail('upstream_reset');
+      assert.equal(second.upstream.ports.length, 2);
+      second.client.leave();
+      assertEnded(made, first, second);
+      assert.equal(made.records[1]!.queueMs, 30);
     });
 
     it('is refused if too many wait already', () => {
@@ -844,6 +871,19 @@ describe('an exchange in each phase', () => {
     assertEnded(made, responding, sending);
   });
 
+  it('counts the idle time anew once a slow client has taken what was sent', () => {
+    const made = world({ main: [1] }, { timeouts: { idle: '5s' } });
+    const script = INTO.responding(made);
+    script.client.response.isBlocked = true;
+    script.upstream.sendBody('x');
+    made.pass(4_000);
+    script.client.drain();
+    made.pass(4_000);
+    assert.equal(script.exchange.phase, 'responding');
+    script.upstream.end();
+    assertEnded(made, script);
+  });
+
   it('bounds the whole request body, though some of it arrives all the time', () => {
     const made = world({ main: [1] }, { timeouts: { requestBody: '10s', idle: '5s' } });
     const script = INTO.sending(made);
@@ -1018,6 +1058,20 @@ describe('an exchange with a port that throws', () => {
       assert.equal(made.records[0]!.reason, 'client_aborted');
     });
   }
+
+  it('serves the next request of the connection if it cannot be recorded', () => {
+    const made = world();
+    const script = INTO.responding(made);
+    made.forwarder.edges.accessLog.writeWanted = () => {
+      throw new Error('planted');
+    };
+    let told = 0;
+    script.peer.next = () => told++;
+    script.upstream.end();
+    assert.equal(told, 1);
+    assert.equal(made.metrics.internalErrors.value, 1);
+    assert.deepEqual(made.leaks, []);
+  });
 
   it('ends only that exchange if its turn in the queue fails', () => {
     const made = world({ main: [1] }, ONE_CONNECTION);

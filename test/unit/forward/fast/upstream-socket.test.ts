@@ -444,6 +444,17 @@ describe('a connection that requests of one turn share', () => {
     assert.deepEqual([made.pool.leased, made.pool.closeOneIdle()], [0, false]);
   });
 
+  it('is not used again if a response will come that nobody reads', async () => {
+    const made = world();
+    const front = new User('a', 2);
+    const { socket, far } = await batched(made, front);
+    socket.leave(follow(socket, new User('b', 2)));
+    far.write('aa');
+    await until(() => made.open.count === 0);
+    assert.equal(front.received, 'aa');
+    assert.deepEqual([made.pool.leased, made.pool.closeOneIdle()], [0, false]);
+  });
+
   it('sends those behind elsewhere if the request in front is given up', async () => {
     const made = world();
     const front = new User('a', 2);
