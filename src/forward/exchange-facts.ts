@@ -32,126 +32,103 @@ export class Progress {
   tunnelOut = 0;
 }
 
-export class ExchangeFacts {
-  readonly #peer: Peer;
-  readonly #request: RequestDescription;
-  readonly #progress: Progress;
-  readonly #attempt: Attempt;
-  readonly #status: number;
-  readonly #bytesIn: number;
-  readonly #bytesOut: number;
-  readonly #startedAt: number;
-  readonly #totalMs: number;
+/** How a request ended, as far as its progress does not say it. */
+export interface Ending {
+  /** 0: nothing was answered. */
+  readonly status: number;
+  /** Content bytes of the request and of the response. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** Clock milliseconds. */
+  readonly startedAt: number;
+  readonly totalMs: number;
+}
 
-  /**
-   * @param attempt  the last one
-   * @param status   0: nothing was answered
-   * @param bytesIn  content of the request
-   * @param bytesOut content of the response
-   */
-  constructor(
-    peer: Peer,
-    request: RequestDescription,
-    progress: Progress,
-    attempt: Attempt,
-    status: number,
-    bytesIn: number,
-    bytesOut: number,
-    startedAt: number,
-    now: number,
-  ) {
-    this.#peer = peer;
-    this.#request = request;
-    this.#progress = progress;
-    this.#attempt = attempt;
-    this.#status = status;
-    this.#bytesIn = bytesIn;
-    this.#bytesOut = bytesOut;
-    this.#startedAt = startedAt;
-    this.#totalMs = now - startedAt;
+/** Counts a request that has ended, and ends its trace. The parameters are those of `Ending`. */
+export function countExchange(
+  forwarder: Forwarder,
+  { facts }: RequestDescription,
+  progress: Progress,
+  attempt: Attempt,
+  status: number,
+  bytesIn: number,
+  bytesOut: number,
+  totalMs: number,
+): void {
+  const { metrics } = forwarder.edges;
+  const { live, reason, user, decision, trace } = progress;
+  const { index, endpoint, responseMs } = attempt;
+  // How long a tunnel was open says nothing about latency.
+  const duration = status === 101 ? responseMs : totalMs;
+  forwarder.cellsOf(live, index).record(facts.method, status, duration, responseMs);
+  if (status >= 500 && reason === undefined && endpoint !== undefined) endpoint.cells.errors.value++;
+  if (user !== undefined && index !== -1) {
+    live!.exposure?.[index]?.record(decision!.hash, metError(status, reason));
   }
+  metrics.bytesIn.value += bytesIn;
+  metrics.bytesOut.value += bytesOut;
+  trace?.end(
+    {
+      method: facts.method,
+      route: live?.route.name,
+      backend: index === -1 ? undefined : live?.route.split.names[index],
+      endpoint: endpoint?.label,
+      status,
+      bucket: decision === undefined || decision.bucket === -1 ? undefined : decision.bucket,
+      retries: progress.retries,
+      reason,
+    },
+    Date.now(),
+  );
+}
 
-  /** Counts the request, ends its trace, and writes its line of the access log. */
-  record(forwarder: Forwarder): void {
-    const { accessLog, metrics } = forwarder.edges;
-    const { live, reason, user, decision, termination } = this.#progress;
-    const { index, endpoint, responseMs } = this.#attempt;
-    const status = this.#status;
-    // How long a tunnel was open says nothing about latency.
-    const duration = status === 101 ? responseMs : this.#totalMs;
-    forwarder.cellsOf(live, index).record(this.#request.facts.method, status, duration, responseMs);
-    if (status >= 500 && reason === undefined && endpoint !== undefined) endpoint.cells.errors.value++;
-    if (user !== undefined && index !== -1) {
-      live!.exposure?.[index]?.record(decision!.hash, metError(status, reason));
-    }
-    metrics.bytesIn.value += this.#bytesIn;
-    metrics.bytesOut.value += this.#bytesOut;
-    this.#endTrace();
-    if (accessLog.wants(status, termination)) accessLog.writeWanted(this.accessRecord());
+/** Returns the access record of a request. Pure. @param attempt the last one */
+export function exchangeRecord(
+  peer: Peer,
+  { facts, requestId, host, target, protocol }: RequestDescription,
+  progress: Progress,
+  { index, endpoint, dispatchedAt, connectMs, responseMs, reused }: Attempt,
+  ending: Ending,
+): AccessRecord {
+  const { live, decision } = progress;
+  const names = live?.route.split.names;
+  const record = startRecord(peer);
+  record.method = facts.method;
+  record.path = target;
+  record.host = host;
+  record.protocol = protocol;
+  record.group = facts.groups?.join(', ') ?? (facts.group === '' ? undefined : facts.group);
+  record.requestId = requestId;
+  record.route = live?.route.name;
+  record.backend = index === -1 ? undefined : names?.[index];
+  record.endpoint = endpoint?.label;
+  if (decision !== undefined) {
+    const { wanted, source, bucket } = decision;
+    record.spilled = wanted !== -1 && decision.index !== -1 && decision.index !== wanted;
+    if (record.spilled) record.spilledFrom = names?.[wanted];
+    record.pinned = progress.user === undefined ? undefined : source;
+    if (bucket !== -1) record.bucket = bucket;
+    if (decision.index === -1 && live !== undefined) record.invariant = withheldBy(live);
   }
-
-  #endTrace(): void {
-    const { live, decision, trace, retries, reason } = this.#progress;
-    if (trace === undefined) return;
-    const { index, endpoint } = this.#attempt;
-    trace.end(
-      {
-        method: this.#request.facts.method,
-        route: live?.route.name,
-        backend: index === -1 ? undefined : live?.route.split.names[index],
-        endpoint: endpoint?.label,
-        status: this.#status,
-        bucket: decision === undefined || decision.bucket === -1 ? undefined : decision.bucket,
-        retries,
-        reason,
-      },
-      Date.now(),
-    );
-  }
-
-  accessRecord(): AccessRecord {
-    const { facts, requestId, host, target, protocol } = this.#request;
-    const { live, decision, ...progress } = this.#progress;
-    const { index, endpoint, dispatchedAt, connectMs, responseMs, reused } = this.#attempt;
-    const names = live?.route.split.names;
-    const record = startRecord(this.#peer);
-    record.method = facts.method;
-    record.path = target;
-    record.host = host;
-    record.protocol = protocol;
-    record.group = facts.groups?.join(', ') ?? (facts.group === '' ? undefined : facts.group);
-    record.requestId = requestId;
-    record.route = live?.route.name;
-    record.backend = index === -1 ? undefined : names?.[index];
-    record.endpoint = endpoint?.label;
-    if (decision !== undefined) {
-      const { wanted, source, bucket } = decision;
-      record.spilled = wanted !== -1 && decision.index !== -1 && decision.index !== wanted;
-      if (record.spilled) record.spilledFrom = names?.[wanted];
-      record.pinned = progress.user === undefined ? undefined : source;
-      if (bucket !== -1) record.bucket = bucket;
-      if (decision.index === -1 && live !== undefined) record.invariant = withheldBy(live);
-    }
-    const dispatched = dispatchedAt !== -1;
-    record.status = this.#status === 0 ? undefined : this.#status;
-    record.bytesIn = this.#bytesIn + progress.tunnelIn;
-    record.bytesOut = this.#bytesOut + progress.tunnelOut;
-    // When the first byte of a later request on a connection arrived is not noted.
-    if (this.#peer.requests === 1) record.headMs = this.#startedAt - this.#peer.acceptedAt;
-    record.queueMs = reached(progress.queueMs) ?? (dispatched ? 0 : undefined);
-    record.connectMs = reached(connectMs);
-    record.responseMs = reached(responseMs);
-    record.totalMs = this.#totalMs;
-    record.termination = progress.termination;
-    record.reason = progress.reason;
-    record.retries = progress.retries;
-    record.redispatched = progress.redispatched;
-    record.panic = index !== -1 && live!.use.panics(index);
-    if (progress.shieldedFrom !== -1) record.shieldedFrom = names?.[progress.shieldedFrom];
-    if (progress.denied) record.retryDenied = 'retry_budget';
-    if (dispatched) record.reused = reused;
-    return record;
-  }
+  const dispatched = dispatchedAt !== -1;
+  record.status = ending.status === 0 ? undefined : ending.status;
+  record.bytesIn = ending.bytesIn + progress.tunnelIn;
+  record.bytesOut = ending.bytesOut + progress.tunnelOut;
+  // When the first byte of a later request on a connection arrived is not noted.
+  if (peer.requests === 1) record.headMs = ending.startedAt - peer.acceptedAt;
+  record.queueMs = reached(progress.queueMs) ?? (dispatched ? 0 : undefined);
+  record.connectMs = reached(connectMs);
+  record.responseMs = reached(responseMs);
+  record.totalMs = ending.totalMs;
+  record.termination = progress.termination;
+  record.reason = progress.reason;
+  record.retries = progress.retries;
+  record.redispatched = progress.redispatched;
+  record.panic = index !== -1 && live!.use.panics(index);
+  if (progress.shieldedFrom !== -1) record.shieldedFrom = names?.[progress.shieldedFrom];
+  if (progress.denied) record.retryDenied = 'retry_budget';
+  if (dispatched) record.reused = reused;
+  return record;
 }
 
 /** Returns a record of a request of which nothing is known but its client. */

@@ -8,7 +8,7 @@
 import { debugFields } from '../debug-header/debug-fields.ts';
 import type { BodyPart } from '../http/body-part.ts';
 import type { ResponseHead } from '../http/response-head.ts';
-import type { Termination } from '../observe/access-log.ts';
+import type { AccessRecord, Termination } from '../observe/access-log.ts';
 import { type Decision, decide } from '../routing/decide.ts';
 import { askRates, overloadRefusal } from './admit.ts';
 import { Attempt } from './attempt.ts';
@@ -17,13 +17,14 @@ import type { Timed } from './deadlines.ts';
 import { LINGER_MS } from './end-connection.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Waiter } from './endpoint-pool.ts';
-import { ExchangeFacts, Progress } from './exchange-facts.ts';
+import { countExchange, exchangeRecord, Progress } from './exchange-facts.ts';
 import type { Forwarder } from './forwarder.ts';
 import { InvariantError, invariant } from './invariant.ts';
 import { liveRouteOf } from './live-route.ts';
 import type { Peer, RequestInProgress } from './peer.ts';
 import { mayFollow, type Phase } from './phase.ts';
 import { bucketGiven, decidePinned, mustStay, refusalOf, userOf } from './pinned-decision.ts';
+import type { ForwardPolicy } from './policy.ts';
 import type {
   Downstream,
   DownstreamEvents,
@@ -37,7 +38,7 @@ import type { ClientRequest } from './request-description.ts';
 import { type AttemptFailure, gatewayAnswer, isShielded, otherBackend, type Retry } from './retry-plan.ts';
 import { ruleContext } from './rule-context.ts';
 import type { LiveRoute, Snapshot } from './snapshot.ts';
-import { type Dispatched, receivedTrace } from './upstream-fields.ts';
+import { type Dispatched, receivedTrace, upstreamList, upstreamText } from './upstream-fields.ts';
 
 /** Request bodies up to this size are always kept: they leave with the head in one write. */
 const SMALL_BODY = 16 * 1024;
@@ -781,7 +782,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     if (this.#counted) admission.inFlight--;
     this.#counted = false;
     try {
-      this.#facts().record(this.#forwarder);
+      this.#record(status);
     } catch (error) {
       this.#noteInternalError(error);
     }
@@ -833,8 +834,29 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
 
   // ---- what is said about it ----
 
-  /** Describes the attempt for whoever writes the request head for the upstream. */
-  dispatched(): Dispatched {
+  get request(): ClientRequest {
+    return this.#request;
+  }
+
+  get policy(): ForwardPolicy {
+    return this.#snapshot.policy;
+  }
+
+  upstreamText(): string {
+    const { upstreamHead } = this.#request;
+    const { live, trace } = this.#progress;
+    const isPlain =
+      this.#snapshot.policy.propagation === undefined &&
+      live!.requestRules === undefined &&
+      trace === undefined;
+    return isPlain && upstreamHead !== undefined ? upstreamHead : upstreamText(this.#dispatched());
+  }
+
+  upstreamList(): string[] {
+    return upstreamList(this.#dispatched());
+  }
+
+  #dispatched(): Dispatched {
     return {
       snapshot: this.#snapshot,
       live: this.#progress.live!,
@@ -852,26 +874,40 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     const asked = this.#request.debug;
     if (asked === undefined || debug === undefined || !debug.allows(asked, this.#peer.trusted))
       return NO_HEADERS;
-    return debugFields(this.#facts().accessRecord());
+    return debugFields(this.#accessRecord(0, this.#forwarder.edges.now() - this.#startedAt));
   }
 
   #upstream(): LiveRoute['upstreams'][number] {
     return this.#progress.live!.upstreams[this.#attempt.index]!;
   }
 
-  /** Collects what is known of the request now. */
-  #facts(): ExchangeFacts {
-    return new ExchangeFacts(
-      this.#peer,
+  #record(status: number): void {
+    const { accessLog, now } = this.#forwarder.edges;
+    const { termination } = this.#progress;
+    const totalMs = now() - this.#startedAt;
+    const bytesIn = this.#body?.received ?? 0;
+    const { bytesOut } = this.#response;
+    countExchange(
+      this.#forwarder,
       this.#request,
       this.#progress,
       this.#attempt,
-      this.#response.status,
-      this.#body?.received ?? 0,
-      this.#response.bytesOut,
-      this.#startedAt,
-      this.#forwarder.edges.now(),
+      status,
+      bytesIn,
+      bytesOut,
+      totalMs,
     );
+    if (accessLog.wants(status, termination)) accessLog.writeWanted(this.#accessRecord(status, totalMs));
+  }
+
+  #accessRecord(status: number, totalMs: number): AccessRecord {
+    return exchangeRecord(this.#peer, this.#request, this.#progress, this.#attempt, {
+      status,
+      bytesIn: this.#body?.received ?? 0,
+      bytesOut: this.#response.bytesOut,
+      startedAt: this.#startedAt,
+      totalMs,
+    });
   }
 }
 

@@ -14,10 +14,10 @@ import type { BodyPart } from '../http/body-part.ts';
 import type { KeptBody } from '../http/kept-body.ts';
 import type { ResponseHead } from '../http/response-head.ts';
 import type { Attempt } from './attempt.ts';
+import type { ForwardPolicy } from './policy.ts';
 import type { FailureReason } from './reasons.ts';
 import type { RequestBody } from './request-body.ts';
 import type { ClientRequest } from './request-description.ts';
-import type { Dispatched } from './upstream-fields.ts';
 
 /** `lingering`: the rest of the request is read and discarded before the connection ends; `finish` is called again. */
 export type EndKind = 'ended' | 'lingering';
@@ -128,7 +128,7 @@ export interface DownstreamEvents {
 
 /** The upstream's side of an exchange. It carries one attempt at a time and is used again for the next one. */
 export interface UpstreamTransport {
-  /** Called once by the exchange, before anything else. */
+  /** Called by the exchange, before anything else. A transport may serve one exchange after the other. */
   attach(events: UpstreamEvents): void;
   /** Bytes kept in memory for this exchange. */
   readonly heldBytes: number;
@@ -164,8 +164,12 @@ export interface UpstreamTransport {
 
 /** What a transport tells its exchange, in this order. */
 export interface UpstreamEvents {
-  /** Describes the attempt, for the head that goes to the upstream. */
-  dispatched(): Dispatched;
+  readonly request: ClientRequest;
+  readonly policy: ForwardPolicy;
+  /** Returns the request line and the header lines for the upstream, Latin-1, without the empty line. */
+  upstreamText(): string;
+  /** Returns the headers for the upstream, names and values in turn; Host comes first. */
+  upstreamList(): string[];
   /** A connection was taken, or is being opened. */
   onConnecting(reused: boolean): void;
   /** The connection is open, and the request head is being sent. */

@@ -40,6 +40,10 @@ export class TextHead implements ResponseHead {
   readonly hasDate: boolean;
   readonly trailer: string | undefined;
   readonly size: number;
+  /** True if the connection can be used again after the body. */
+  readonly keepsAlive: boolean;
+  /** How long the upstream keeps an idle connection, milliseconds; -1: it did not say. */
+  readonly keepAliveMs: number;
   #text: string;
 
   /** @param text the status line and the header lines for the client */
@@ -51,6 +55,8 @@ export class TextHead implements ResponseHead {
     hasDate: boolean,
     trailer: string | undefined,
     size: number,
+    keepsAlive: boolean,
+    keepAliveMs: number,
   ) {
     this.#text = text;
     this.status = status;
@@ -59,6 +65,8 @@ export class TextHead implements ResponseHead {
     this.hasDate = hasDate;
     this.trailer = trailer;
     this.size = size;
+    this.keepsAlive = keepsAlive;
+    this.keepAliveMs = keepAliveMs;
   }
 
   get statusText(): string {
@@ -163,5 +171,6 @@ const NO_TRAILERS = new Set([
 
 /** Returns the trailers that may be forwarded. @param trailers names and values in turn */
 export function passableTrailers(trailers: readonly string[]): readonly string[] {
+  if (trailers.length === 0) return trailers;
   return trailers.filter((_, i) => !NO_TRAILERS.has(trailers[i - (i % 2)]!.toLowerCase()));
 }

@@ -13,31 +13,12 @@ import type { FieldClassifier } from './fields.ts';
 import { HEAD_END, headerLine, LINE_PARTIAL, scanHeaderLine } from './header-line.ts';
 import { latin1 } from './latin1.ts';
 import { CLASS, CR, decimalAt, HT, isWord, LF, SP, VALUE } from './octets.ts';
+import { type Framing, TextHead } from './response-head.ts';
 
 /** The end of the head has not come. */
 export const INCOMPLETE = 0;
 /** No response. */
 export const MALFORMED = 1;
-
-export type BodyKind = 'none' | 'length' | 'chunked' | 'close';
-
-export interface FastResponse {
-  readonly status: number;
-  /** For the client, as a Latin-1 string: the status line and the fields that go on. */
-  readonly head: string;
-  readonly body: BodyKind;
-  /** Of the body; -1 unless `body` is `length`. */
-  readonly contentLength: number;
-  /** The connection can be used again when the body has come. */
-  readonly keepsAlive: boolean;
-  /** The upstream's hint how long a connection lies idle, milliseconds; -1: none. */
-  readonly keepAliveMs: number;
-  readonly hasDate: boolean;
-  /** The value of Trailer, which is not in `head`. */
-  readonly trailer: string | undefined;
-  /** Bytes of the head as it came. */
-  readonly length: number;
-}
 
 const VERSION = 'HTTP/1.';
 
@@ -56,7 +37,7 @@ export function readResponse(
   to: number,
   isHead: boolean,
   fields: FieldClassifier,
-): FastResponse | typeof INCOMPLETE | typeof MALFORMED {
+): TextHead | typeof INCOMPLETE | typeof MALFORMED {
   for (let j = 0; j < VERSION.length; j++) {
     if (from + j >= to) return INCOMPLETE;
     if (bytes[from + j] !== VERSION.charCodeAt(j)) return MALFORMED;
@@ -152,18 +133,24 @@ export function readResponse(
   }
   // Nothing can follow it, and a final response must.
   if (isInterim && closes) return MALFORMED;
-  const body = isBodiless ? 'none' : isChunked ? 'chunked' : contentLength !== -1 ? 'length' : 'close';
-  return {
-    status,
+  const framing: Framing = isBodiless
+    ? 'none'
+    : isChunked
+      ? 'chunked'
+      : contentLength !== -1
+        ? 'length'
+        : 'close';
+  return new TextHead(
     head,
-    body,
-    contentLength: body === 'length' ? contentLength : -1,
-    keepsAlive: !closes && body !== 'close',
-    keepAliveMs,
+    status,
+    framing,
+    framing === 'length' ? contentLength : -1,
     hasDate,
     trailer,
-    length: i + 2 - from,
-  };
+    i + 2 - from,
+    !closes && framing !== 'close',
+    keepAliveMs,
+  );
 }
 
 /** `timeout=5, max=100` → 5000; -1 when there is none. */

@@ -46,7 +46,7 @@ export function content(text: string): BodyPart {
 
 /** Returns a response head without framing of its own. */
 export function head(status: number, size = 64): TextHead {
-  return new TextHead(`HTTP/1.1 ${status} X\r\n`, status, 'chunked', -1, true, undefined, size);
+  return new TextHead(`HTTP/1.1 ${status} X\r\n`, status, 'chunked', -1, true, undefined, size, true, -1);
 }
 
 /** What a test makes a port do instead of its work, by the name of the method: it throws. */

@@ -33,6 +33,8 @@ export class ClientConnection implements ByteReader, RequestConnection {
   readonly #edges: FastLaneEdges;
   readonly #client: ClientSocket;
   #current: FastDownstream | undefined = undefined;
+  /** Serves one request after the other. */
+  #transport: FastTransport | undefined = undefined;
   /** Part of a head, or what came behind the request in progress. */
   #held: Buffer | undefined = undefined;
   #parts = 0;
@@ -223,9 +225,9 @@ export class ClientConnection implements ByteReader, RequestConnection {
     const { forwarder, largeBuffers } = this.#edges;
     const { policy } = forwarder.snapshot;
     const downstream = new FastDownstream(this, request, policy);
-    const transport = new FastTransport(forwarder.deadlines, largeBuffers, policy.responseFields);
+    this.#transport ??= new FastTransport(forwarder.deadlines, largeBuffers);
     this.#current = downstream;
-    const exchange = new Exchange(forwarder, peer, downstream, transport);
+    const exchange = new Exchange(forwarder, peer, downstream, this.#transport);
     this.#client.exchange = exchange;
     try {
       const isOpen = exchange.open();

@@ -3,18 +3,17 @@ import { isLocalShortage } from '../../backends/socket-error.ts';
 import { BodyFraming } from '../../http/body-framing.ts';
 import { BodyPart, NO_TRAILERS } from '../../http/body-part.ts';
 import { fieldList } from '../../http/field-lines.ts';
-import type { FieldClassifier } from '../../http/fields.ts';
 import type { KeptBody } from '../../http/kept-body.ts';
 import { latin1 } from '../../http/latin1.ts';
-import { passableTrailers, TextHead } from '../../http/response-head.ts';
-import { type FastResponse, INCOMPLETE, MALFORMED, readResponse } from '../../http/response-reader.ts';
+import { passableTrailers, type TextHead } from '../../http/response-head.ts';
+import { INCOMPLETE, MALFORMED, readResponse } from '../../http/response-reader.ts';
 import type { Attempt } from '../attempt.ts';
 import { connectFailure } from '../connect-upstream.ts';
 import type { Deadlines } from '../deadlines.ts';
+import { invariant } from '../invariant.ts';
 import type { UpstreamEvents, UpstreamTransport } from '../ports.ts';
 import type { FailureReason } from '../reasons.ts';
 import type { RequestBody } from '../request-body.ts';
-import { upstreamText } from '../upstream-fields.ts';
 import type { LargeBuffers } from './read-buffers.ts';
 import { type SocketUser, UpstreamSocket } from './upstream-socket.ts';
 
@@ -29,7 +28,6 @@ const part = new BodyPart();
 export class FastTransport implements UpstreamTransport, SocketUser {
   readonly #deadlines: Deadlines;
   readonly #largeBuffers: LargeBuffers;
-  readonly #responseFields: FieldClassifier;
   #events!: UpstreamEvents;
   #attempt: Attempt | undefined = undefined;
   #upstream: UpstreamSocket | undefined = undefined;
@@ -45,17 +43,18 @@ export class FastTransport implements UpstreamTransport, SocketUser {
 
   /** Part of a response head. */
   #headPart: Buffer | undefined = undefined;
-  #response: FastResponse | undefined = undefined;
+  #response: TextHead | undefined = undefined;
   #responseBody: BodyFraming | undefined = undefined;
 
-  constructor(deadlines: Deadlines, largeBuffers: LargeBuffers, responseFields: FieldClassifier) {
+  constructor(deadlines: Deadlines, largeBuffers: LargeBuffers) {
     this.#deadlines = deadlines;
     this.#largeBuffers = largeBuffers;
-    this.#responseFields = responseFields;
   }
 
   attach(events: UpstreamEvents): void {
+    invariant(this.#upstream === undefined, 'a transport carries one attempt at a time');
     this.#events = events;
+    this.#body = undefined;
   }
 
   get heldBytes(): number {
@@ -75,7 +74,7 @@ export class FastTransport implements UpstreamTransport, SocketUser {
   }
 
   #mayShare(): boolean {
-    const { contentLength, facts } = this.#events.dispatched().request;
+    const { contentLength, facts } = this.#events.request;
     return contentLength === 0 && (facts.method === 'GET' || facts.method === 'HEAD');
   }
 
@@ -112,15 +111,14 @@ export class FastTransport implements UpstreamTransport, SocketUser {
   }
 
   #sendHead(upstream: UpstreamSocket): void {
-    const dispatched = this.#events.dispatched();
-    const { contentLength, facts } = dispatched.request;
+    const { contentLength, facts } = this.#events.request;
     this.#headPart = undefined;
     this.#response = undefined;
     this.#responseBody = undefined;
     this.#method = facts.method;
     this.#maxHeadSize = this.#attempt!.endpoint!.pool.options.maxHeaderSize;
     this.#events.onConnected();
-    const head = `${upstreamText(dispatched)}\r\n`;
+    const head = `${this.#events.upstreamText()}\r\n`;
     if (this.#body === undefined) {
       this.#allSent = true;
       upstream.send(head);
@@ -207,9 +205,11 @@ export class FastTransport implements UpstreamTransport, SocketUser {
   }
 
   #onHead(bytes: Buffer, floor: number, start: number, to: number): number {
+    const { responseFields } = this.#events.policy;
+    const isHead = this.#method === 'HEAD';
     let from = start;
     for (;;) {
-      const response = readResponse(bytes, from, to, this.#method === 'HEAD', this.#responseFields);
+      const response = readResponse(bytes, from, to, isHead, responseFields);
       if (response === INCOMPLETE && to - from <= this.#maxHeadSize) {
         this.#headPart = Buffer.from(bytes.subarray(from, to));
         return to;
@@ -217,23 +217,20 @@ export class FastTransport implements UpstreamTransport, SocketUser {
       if (
         response === MALFORMED ||
         response === INCOMPLETE ||
-        response.length > this.#maxHeadSize ||
+        response.size > this.#maxHeadSize ||
         response.status === 101
       ) {
         this.#fail('bad_response', false);
         return to;
       }
-      from += response.length;
+      from += response.size;
       const upstream = this.#upstream;
-      const { head, status, body, contentLength, hasDate, trailer, length } = response;
-      const isFinal = status >= 200;
+      const isFinal = response.status >= 200;
       if (isFinal) {
         this.#response = response;
         this.#responseBody = framingOf(response);
       }
-      const next = this.#events.onResponseHead(
-        new TextHead(head, status, body, contentLength, hasDate, trailer, length),
-      );
+      const next = this.#events.onResponseHead(response);
       if (next === 'stop' || this.#upstream !== upstream) return to;
       if (isFinal) return this.#onBody(bytes, floor, from, to);
       if (next === 'pause') {
@@ -272,7 +269,7 @@ export class FastTransport implements UpstreamTransport, SocketUser {
       if (!flows) upstream.pause();
     }
     // The head must not wait for the body of a stream.
-    if (response.body !== 'length') this.#events.onHeadAlone();
+    if (response.framing !== 'length') this.#events.onHeadAlone();
     return to;
   }
 
@@ -287,7 +284,7 @@ export class FastTransport implements UpstreamTransport, SocketUser {
 
   onUpstreamClosed(error: Error | undefined): void {
     const response = this.#response;
-    if (error === undefined && response?.body === 'close') {
+    if (error === undefined && response?.framing === 'close') {
       this.#release(false, false);
       this.#events.onResponseEnd(NO_TRAILERS);
       return;
@@ -330,10 +327,10 @@ export class FastTransport implements UpstreamTransport, SocketUser {
   }
 }
 
-function framingOf({ body, contentLength }: FastResponse): BodyFraming {
-  if (body === 'none') return new BodyFraming(0);
-  if (body === 'chunked') return new BodyFraming(-1);
-  return new BodyFraming(body === 'length' ? contentLength : Number.POSITIVE_INFINITY);
+function framingOf({ framing, contentLength }: TextHead): BodyFraming {
+  if (framing === 'none') return new BodyFraming(0);
+  if (framing === 'chunked') return new BodyFraming(-1);
+  return new BodyFraming(framing === 'length' ? contentLength : Number.POSITIVE_INFINITY);
 }
 
 /** Returns the trailers that may be forwarded, names and values in turn. */

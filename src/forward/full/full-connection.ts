@@ -5,6 +5,7 @@ import type { ByteReader, ClientSocket } from '../client-socket.ts';
 import type { UpgradeDownstream } from '../upgrade/upgrade-downstream.ts';
 import { type FeedTarget, ParserFeed } from './parser-feed.ts';
 import { RequestQueue } from './request-queue.ts';
+import { UndiciTransport } from './undici-transport.ts';
 
 /** What a request costs that Node's parser has read and that waits for its turn, bytes. */
 const WAITING_COST = 4 * 1024;
@@ -26,6 +27,8 @@ export class FullConnection implements ByteReader, FeedTarget {
   readonly client: ClientSocket;
   readonly feed: ParserFeed;
   readonly queue: RequestQueue;
+  /** Serves one request after the other. */
+  readonly transport = new UndiciTransport();
   readonly #server: Server;
   #unread: Buffer | undefined;
   #nextBuffer: Buffer | undefined;
@@ -104,7 +107,8 @@ export class FullConnection implements ByteReader, FeedTarget {
 
   onBytes(bytes: Buffer, length: number): boolean {
     if (this.#isOver) return true;
-    const copy = Buffer.from(bytes.subarray(0, length));
+    const copy = Buffer.allocUnsafe(length);
+    bytes.copy(copy, 0, 0, length);
     if (this.#isRaw) return this.client.socket.push(copy);
     this.#noteBytes();
     return this.feed.push(copy);

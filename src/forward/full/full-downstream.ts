@@ -62,7 +62,7 @@ export class FullDownstream implements Downstream {
     this.#connection = connection;
     this.#expectsContinue = expectsContinue;
     this.request = request;
-    this.response = new NodeResponse(req, res, request, policy, () => this.#onDrained());
+    this.response = new NodeResponse(req, res, request, policy, this);
     (res as ServerResponse & WithDownstream)[DOWNSTREAM] = this;
     res.on('close', onResponseClose);
   }
@@ -141,10 +141,12 @@ export class FullDownstream implements Downstream {
     this.#lastDelivered = this.#ended;
     // The client did not wait. Node would close the connection after a response that no 100 came before.
     if (this.#ended) this.#invite();
-    this.#guard(() => {
+    try {
       const flows = this.#events.onRequestBody(content, true, this.#ended);
       if (!flows && !this.#ended) this.#block();
-    });
+    } catch (error) {
+      this.#events.onInternalError(error);
+    }
   }
 
   #block(): void {
@@ -185,15 +187,17 @@ export class FullDownstream implements Downstream {
     this.response.destroy();
   }
 
-  #onDrained(): void {
+  onDrained(): void {
     this.#guard(() => this.#events.onClientDrained());
   }
 
   onClosed(): void {
-    this.#guard(() => {
+    try {
       this.#unblock();
       this.#events.onClosed();
-    });
+    } catch (error) {
+      this.#events.onInternalError(error);
+    }
   }
 
   /** llhttp gave up on the connection: nothing more can be read from it. */

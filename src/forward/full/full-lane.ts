@@ -18,7 +18,6 @@ import { UpgradeDownstream } from '../upgrade/upgrade-downstream.ts';
 import { UpgradeProxy, UpgradeTransport } from '../upgrade/upgrade-transport.ts';
 import { connectionOf, FullConnection } from './full-connection.ts';
 import { FullDownstream } from './full-downstream.ts';
-import { UndiciTransport } from './undici-transport.ts';
 
 /** Bytes of one read from a client. */
 const READ_SIZE = 64 * 1024;
@@ -106,7 +105,7 @@ export class FullLane implements Lane {
     const peer = this.#peerOf(req.socket);
     const request = readRequestHead(req, policy, peer);
     const downstream = new FullDownstream(req, res, request, policy, connection, expectsContinue);
-    const exchange = new Exchange(this.#forwarder, peer, downstream, new UndiciTransport(policy));
+    const exchange = new Exchange(this.#forwarder, peer, downstream, connection.transport);
     connection.client.exchange = exchange;
     try {
       downstream.run(exchange, refusal);

@@ -27,24 +27,24 @@ export class NodeResponse implements ResponseWriter {
   readonly #res: ServerResponse;
   readonly #request: RequestHead;
   readonly #policy: ForwardPolicy;
-  readonly #onDrained: () => void;
+  readonly #owner: { onDrained(): void };
   #pending: PendingHead | undefined = undefined;
   #endsConnection = false;
   bytesOut = 0;
 
-  /** @param onDrained called after `write` or `inform` returned false */
+  /** @param owner told after `write` returned false, once the client is drained */
   constructor(
     req: IncomingMessage,
     res: ServerResponse,
     request: RequestHead,
     policy: ForwardPolicy,
-    onDrained: () => void,
+    owner: { onDrained(): void },
   ) {
     this.#req = req;
     this.#res = res;
     this.#request = request;
     this.#policy = policy;
-    this.#onDrained = onDrained;
+    this.#owner = owner;
   }
 
   get begun(): boolean {
@@ -130,7 +130,7 @@ export class NodeResponse implements ResponseWriter {
       return true;
     }
     if (this.#res.write(chunk)) return true;
-    this.#res.once('drain', this.#onDrained);
+    this.#res.once('drain', () => this.#owner.onDrained());
     return false;
   }
 

@@ -9,11 +9,9 @@ import { passableTrailers } from '../../http/response-head.ts';
 import type { Attempt } from '../attempt.ts';
 import { readOnAfterFailedWrite } from '../connect-upstream.ts';
 import type { Endpoint } from '../endpoint.ts';
-import type { ForwardPolicy } from '../policy.ts';
 import type { UpstreamEvents, UpstreamTransport } from '../ports.ts';
 import type { FailureReason } from '../reasons.ts';
 import type { RequestBody } from '../request-body.ts';
-import { upstreamList } from '../upstream-fields.ts';
 import { BodySource } from './body-source.ts';
 import { UndiciConnection } from './undici-connection.ts';
 import { BadResponseError, failureOf } from './undici-failure.ts';
@@ -25,16 +23,12 @@ const ABORTED = new Error('the attempt was given up');
 const part = new BodyPart();
 
 export class UndiciTransport implements UpstreamTransport {
-  readonly #policy: ForwardPolicy;
   #events!: UpstreamEvents;
   #dispatch: UndiciDispatch | undefined = undefined;
 
-  constructor(policy: ForwardPolicy) {
-    this.#policy = policy;
-  }
-
   attach(events: UpstreamEvents): void {
     this.#events = events;
+    this.#dispatch = undefined;
   }
 
   /** What undici has written is bounded by the socket's high-water mark; its body source pauses there. */
@@ -52,7 +46,7 @@ export class UndiciTransport implements UpstreamTransport {
     const connection =
       endpoint.pool.take<UndiciConnection>('client', fresh) ?? new UndiciConnection(endpoint.pool);
     this.#events.onConnecting(connection.open && connection.served > 0);
-    const dispatch = new UndiciDispatch(this.#events, this.#policy, endpoint, connection, body);
+    const dispatch = new UndiciDispatch(this.#events, endpoint, connection, body);
     this.#dispatch = dispatch;
     dispatch.start();
   }
@@ -79,7 +73,6 @@ export class UndiciTransport implements UpstreamTransport {
 /** One attempt. After `abort`, and after its end, it tells its exchange nothing. */
 class UndiciDispatch implements Dispatcher.DispatchHandler {
   readonly #events: UpstreamEvents;
-  readonly #policy: ForwardPolicy;
   readonly #endpoint: Endpoint;
   readonly #connection: UndiciConnection;
   readonly #body: RequestBody | undefined;
@@ -91,17 +84,15 @@ class UndiciDispatch implements Dispatcher.DispatchHandler {
 
   constructor(
     events: UpstreamEvents,
-    policy: ForwardPolicy,
     endpoint: Endpoint,
     connection: UndiciConnection,
     body: RequestBody | undefined,
   ) {
     this.#events = events;
-    this.#policy = policy;
     this.#endpoint = endpoint;
     this.#connection = connection;
     this.#body = body;
-    this.#isHead = events.dispatched().request.facts.method === 'HEAD';
+    this.#isHead = events.request.facts.method === 'HEAD';
   }
 
   get pendingBytes(): number {
@@ -109,9 +100,8 @@ class UndiciDispatch implements Dispatcher.DispatchHandler {
   }
 
   start(): void {
-    const dispatched = this.#events.dispatched();
-    const { method, path } = dispatched.request.facts;
-    const headers = upstreamList(dispatched);
+    const { method, path } = this.#events.request.facts;
+    const headers = this.#events.upstreamList();
     if (headers[1] === '') headers[1] = this.#endpoint.authority;
     this.#connection.client.dispatch(
       {
@@ -158,7 +148,11 @@ class UndiciDispatch implements Dispatcher.DispatchHandler {
     if (this.#source !== undefined && this.#connection.socket !== undefined) {
       readOnAfterFailedWrite(this.#connection.socket);
     }
-    this.#guard(() => this.#events.onConnected());
+    try {
+      this.#events.onConnected();
+    } catch (error) {
+      this.#events.onInternalError(error);
+    }
   }
 
   onResponseStarted(): void {
@@ -177,20 +171,26 @@ class UndiciDispatch implements Dispatcher.DispatchHandler {
       return;
     }
     const raw = controller.rawHeaders as readonly Buffer[];
-    this.#guard(() => {
-      const head = readUndiciHead(raw, headers, status, statusText ?? '', this.#isHead, this.#policy);
-      this.#headSeen ||= status >= 200;
+    this.#headSeen ||= status >= 200;
+    // An error of our own in here ends the request: undici would end its connection, and hide it.
+    try {
+      const { policy } = this.#events;
+      const head = readUndiciHead(raw, headers, status, statusText ?? '', this.#isHead, policy);
       // undici cannot pause between interim responses: their bound alone limits what waits for the client.
       const next = this.#events.onResponseHead(head);
       if (next === 'continue' && status >= 200 && head.framing !== 'length') this.#events.onHeadAlone();
-    });
+    } catch (error) {
+      this.#events.onInternalError(error);
+    }
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#isOver) return;
-    this.#guard(() => {
+    try {
       if (!this.#events.onResponseBody(part.whole(chunk), false, NO_TRAILERS)) controller.pause();
-    });
+    } catch (error) {
+      this.#events.onInternalError(error);
+    }
   }
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
@@ -199,10 +199,12 @@ class UndiciDispatch implements Dispatcher.DispatchHandler {
     const trailers = raw.length === 0 ? NO_TRAILERS : raw.map((text) => text.toString('latin1'));
     const { broken } = this.#connection;
     this.#release(!broken && !endsConnection(trailers));
-    this.#guard(() => {
+    try {
       if (broken) this.#events.onAttemptFailed('upstream_truncated', false);
       else this.#events.onResponseEnd(passableTrailers(trailers));
-    });
+    } catch (error) {
+      this.#events.onInternalError(error);
+    }
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | null | undefined, error: Error): void {

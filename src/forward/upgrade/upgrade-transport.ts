@@ -18,7 +18,6 @@ import type { ForwardPolicy } from '../policy.ts';
 import type { UpstreamEvents, UpstreamTransport } from '../ports.ts';
 import type { FailureReason } from '../reasons.ts';
 import type { RequestBody } from '../request-body.ts';
-import { upstreamList } from '../upstream-fields.ts';
 import type { TunnelStream } from './tunnel-stream.ts';
 
 /** Content that was just read; used within one call only. */
@@ -134,10 +133,9 @@ export class UpgradeTransport implements UpstreamTransport {
   /** http-proxy-3 has made its request: the client's own target and headers take the place of what it wrote. */
   onUpstreamRequest(request: ClientRequest): void {
     const upstream = this.#upstream!;
-    const dispatched = this.#events.dispatched();
-    request.path = dispatched.request.facts.path;
+    request.path = this.#events.request.facts.path;
     for (const name of request.getHeaderNames()) request.removeHeader(name);
-    const headers = upstreamList(dispatched);
+    const headers = this.#events.upstreamList();
     for (let i = 0; i < headers.length; i += 2) {
       const name = headers[i]!;
       const value = headers[i + 1]!;

@@ -47,19 +47,19 @@ export function compareResponses(text: string, shares: readonly number[], isHead
     if (response.status === 101) return '101';
     assert.ok(other !== undefined, `llhttp does not take response ${i}`);
     assert.equal(other.status, response.status);
-    const kept = readResponses([Buffer.from(`${response.head}\r\n`, 'latin1')], true).messages[0];
+    const kept = readResponses([Buffer.from(`${response.lines()}\r\n`, 'latin1')], true).messages[0];
     assert.ok(kept !== undefined, 'llhttp does not take what goes on');
     assert.equal(kept.status, other.status);
-    assertKept(other.fields, kept.fields, response.status, response.body);
+    assertKept(other.fields, kept.fields, response.status, response.framing);
     const length =
-      response.body === 'none'
+      response.framing === 'none'
         ? 0
-        : response.body === 'chunked'
+        : response.framing === 'chunked'
           ? -1
-          : response.body === 'close'
+          : response.framing === 'close'
             ? Number.POSITIVE_INFINITY
             : response.contentLength;
-    const bodyFrom = at + response.length;
+    const bodyFrom = at + response.size;
     const { framing, content, end } = followBody(bytes, bodyFrom, length, cuts);
     const whole = followBody(bytes, bodyFrom, length, []);
     assert.equal(whole.framing.bad, framing.bad, 'the packets make no difference');
@@ -82,9 +82,9 @@ export function compareResponses(text: string, shares: readonly number[], isHead
       return difference;
     }
     assert.equal(content, other.body.slice(0, framing.received));
-    assert.equal(other.complete, framing.ended || response.body === 'close');
+    assert.equal(other.complete, framing.ended || response.framing === 'close');
     assert.equal(other.body.length, framing.received);
-    if (!framing.ended) return response.body === 'close' ? 'up to the end' : 'part of a body';
+    if (!framing.ended) return response.framing === 'close' ? 'up to the end' : 'part of a body';
     if (response.status >= 200 && !response.keepsAlive) return 'response';
     at = end;
     if (at < bytes.length && messages[i + 1] === undefined) {
@@ -106,7 +106,7 @@ function assertSameInParts(
   for (const cut of cuts) {
     if (cut <= from) continue;
     const part = readResponse(bytes, from, cut, isHead, policy.responseFields);
-    if (typeof whole === 'object' && cut < from + whole.length) {
+    if (typeof whole === 'object' && cut < from + whole.size) {
       assert.equal(part, INCOMPLETE, 'a part of a response is neither one nor malformed');
     } else if (typeof whole !== 'object') {
       assert.ok(part === INCOMPLETE || part === whole, 'a part is nothing that the whole is not');

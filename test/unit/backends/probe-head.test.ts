@@ -17,7 +17,7 @@ function trafficReads(text: string): number | 'bad' | 'incomplete' {
     if (response === INCOMPLETE) return 'incomplete';
     if (response === MALFORMED || response.status === 101) return 'bad';
     if (response.status >= 200) return response.status;
-    from += response.length;
+    from += response.size;
   }
 }
 

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { FieldClassifier } from '../../../src/http/fields.ts';
-import { type FastResponse, INCOMPLETE, MALFORMED, readResponse } from '../../../src/http/response-reader.ts';
+import type { TextHead } from '../../../src/http/response-head.ts';
+import { INCOMPLETE, MALFORMED, readResponse } from '../../../src/http/response-reader.ts';
 
 const fields = FieldClassifier.forResponses('X-Request-Id');
 
@@ -11,7 +12,7 @@ const read = (text: string, isHead = false) => {
   return readResponse(bytes, 0, bytes.length, isHead, fields);
 };
 
-function accepted(text: string, isHead = false): FastResponse {
+function accepted(text: string, isHead = false): TextHead {
   const response = read(text, isHead);
   if (response === INCOMPLETE || response === MALFORMED) {
     assert.fail(`${response === INCOMPLETE ? 'INCOMPLETE' : 'MALFORMED'}: ${JSON.stringify(text)}`);
@@ -26,7 +27,7 @@ function answer(status: string, ...lines: string[]): string {
 }
 
 describe('the response reader frames bodies by', () => {
-  const cases: readonly (readonly [string, string, boolean, FastResponse['body'], number])[] = [
+  const cases: readonly (readonly [string, string, boolean, TextHead['framing'], number])[] = [
     ['a length', withFields('Content-Length: 5'), false, 'length', 5],
     ['a length of none', withFields('Content-Length: 0'), false, 'length', 0],
     ['chunks', withFields('Transfer-Encoding: Chunked'), false, 'chunked', -1],
@@ -43,9 +44,9 @@ describe('the response reader frames bodies by', () => {
   for (const [what, text, isHead, body, length] of cases) {
     it(what, () => {
       const response = accepted(text, isHead);
-      assert.equal(response.body, body);
+      assert.equal(response.framing, body);
       assert.equal(response.contentLength, length);
-      assert.equal(response.length, text.length);
+      assert.equal(response.size, text.length);
     });
   }
 });
@@ -86,16 +87,16 @@ describe('the response head for the client', () => {
   it('keeps the reason, names, their case, their order and the blanks of values', () => {
     const text =
       'HTTP/1.1 200 Fine \xe4\r\nset-cookie: a\r\nSet-Cookie:  b \r\nETag: "x"\r\nContent-Length: 1\r\n';
-    assert.equal(accepted(`${text}\r\n`).head, text);
+    assert.equal(accepted(`${text}\r\n`).lines(), text);
   });
 
   it('is HTTP/1.1 whatever the upstream speaks', () => {
-    assert.equal(accepted('HTTP/1.0 200 OK\r\nA: b\r\n\r\n').head, 'HTTP/1.1 200 OK\r\nA: b\r\n');
+    assert.equal(accepted('HTTP/1.0 200 OK\r\nA: b\r\n\r\n').lines(), 'HTTP/1.1 200 OK\r\nA: b\r\n');
   });
 
   it('may have no reason, with its blank or without', () => {
-    assert.equal(accepted('HTTP/1.1 200\r\n\r\n').head, 'HTTP/1.1 200\r\n');
-    assert.equal(accepted('HTTP/1.1 200 \r\n\r\n').head, 'HTTP/1.1 200 \r\n');
+    assert.equal(accepted('HTTP/1.1 200\r\n\r\n').lines(), 'HTTP/1.1 200\r\n');
+    assert.equal(accepted('HTTP/1.1 200 \r\n\r\n').lines(), 'HTTP/1.1 200 \r\n');
   });
 
   it('loses what belongs to the connection, what Connection names, and the id', () => {
@@ -115,7 +116,7 @@ describe('the response head for the client', () => {
       ),
     );
     assert.equal(
-      response.head,
+      response.lines(),
       'HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nDate: today\r\nTransfer-Encoding: chunked\r\n',
     );
     assert.equal(response.hasDate, true);
@@ -123,15 +124,15 @@ describe('the response head for the client', () => {
   });
 
   it('has a length only where there may be one', () => {
-    assert.equal(accepted(answer('204 x', 'Content-Length: 5')).head, 'HTTP/1.1 204 x\r\n');
-    assert.equal(accepted(answer('103 x', 'Content-Length: 5')).head, 'HTTP/1.1 103 x\r\n');
+    assert.equal(accepted(answer('204 x', 'Content-Length: 5')).lines(), 'HTTP/1.1 204 x\r\n');
+    assert.equal(accepted(answer('103 x', 'Content-Length: 5')).lines(), 'HTTP/1.1 103 x\r\n');
     assert.equal(
-      accepted(answer('304 x', 'Content-Length: 5')).head,
+      accepted(answer('304 x', 'Content-Length: 5')).lines(),
       'HTTP/1.1 304 x\r\nContent-Length: 5\r\n',
     );
-    assert.equal(accepted(answer('304 x', 'Transfer-Encoding: chunked')).head, 'HTTP/1.1 304 x\r\n');
+    assert.equal(accepted(answer('304 x', 'Transfer-Encoding: chunked')).lines(), 'HTTP/1.1 304 x\r\n');
     assert.equal(
-      accepted(withFields('Content-Length: 5'), true).head,
+      accepted(withFields('Content-Length: 5'), true).lines(),
       'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n',
     );
   });
@@ -222,10 +223,10 @@ describe('any response head', () => {
       fc.property(valid, ({ text, status, lines }) => {
         const response = accepted(text);
         assert.equal(response.status, status);
-        assert.equal(response.length, text.length);
-        const passed = response.head.slice(response.head.indexOf('\r\n') + 2);
+        assert.equal(response.size, text.length);
+        const passed = response.lines().slice(response.lines().indexOf('\r\n') + 2);
         assert.ok(passed.startsWith(lines.join('')));
-        assert.equal(accepted(`${response.head}\r\n`).head, response.head);
+        assert.equal(accepted(`${response.lines()}\r\n`).lines(), response.lines());
       }),
     );
   });
