@@ -37,7 +37,15 @@ export const NEXT_PHASES: Readonly<Record<Phase, readonly Phase[]>> = {
   done: [],
 };
 
+const PHASES = Object.keys(NEXT_PHASES) as Phase[];
+
+/** By phase, a bit; and by phase, the bits of those that may follow: this is asked several times per request. */
+const BIT = Object.fromEntries(PHASES.map((phase, i) => [phase, 1 << i])) as Record<Phase, number>;
+const NEXT_BITS = Object.fromEntries(
+  PHASES.map((phase) => [phase, NEXT_PHASES[phase].reduce((bits, next) => bits | BIT[next], 0)]),
+) as Record<Phase, number>;
+
 /** True if `to` may follow `from`. */
 export function mayFollow(from: Phase, to: Phase): boolean {
-  return NEXT_PHASES[from].includes(to);
+  return (NEXT_BITS[from] & BIT[to]) !== 0;
 }

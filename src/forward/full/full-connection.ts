@@ -34,6 +34,7 @@ export class FullConnection implements ByteReader, FeedTarget {
   #nextBuffer: Buffer | undefined;
   /** After an upgrade, bytes go to whoever listens on the socket. */
   #isRaw = false;
+  #parser!: (this: Socket, bytes: Buffer) => void;
   readonly #onData: () => void;
   #isOver = false;
   upgrade: UpgradeDownstream | undefined = undefined;
@@ -77,7 +78,9 @@ export class FullConnection implements ByteReader, FeedTarget {
   #parse(): void {
     const { socket } = this.client;
     this.#server.emit('connection', socket);
-    // Node would read the socket natively, in pieces of 64 KiB; a listener for data keeps it from doing so.
+    // Node's own listener, which the feed calls. Without a further one Node would read the socket natively, in pieces
+    // of 64 KiB.
+    this.#parser = socket.listeners('data')[0] as (this: Socket, bytes: Buffer) => void;
     socket.on('data', this.#onData);
     if (this.client.readsBytes) socket.removeListener('data', this.#onData);
     socket.resume();
@@ -141,7 +144,7 @@ export class FullConnection implements ByteReader, FeedTarget {
     const { socket } = this.client;
     // The way through the stream's own buffer is needed only while the parser has paused it.
     if (socket.isPaused() || socket.readableLength > 0) socket.push(piece);
-    else socket.emit('data', piece);
+    else this.#parser.call(socket, piece);
   }
 
   readOn(): void {

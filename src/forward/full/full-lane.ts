@@ -84,14 +84,15 @@ export class FullLane implements Lane {
     // Node's parser runs ahead: what it reads behind a request that ends the connection is not served.
     if (socket.writableEnded || peer.latest?.closes === true) return;
     if (req === this.#lastOfItsConnection) res.shouldKeepAlive = false;
-    const serve = () => this.#serve(req, res, connection, expectsContinue, refusal);
-    if (peer.latest === undefined && connection.queue.length === 0) {
-      peer.next ??= (closes) => {
-        if (closes || socket.destroyed || socket.writableEnded) connection.queue.clear();
-        else connection.queue.next();
-      };
-      serve();
-    } else connection.queue.add(serve);
+    if (peer.latest !== undefined || connection.queue.length > 0) {
+      connection.queue.add(() => this.#serve(req, res, connection, expectsContinue, refusal));
+      return;
+    }
+    peer.next ??= (closes) => {
+      if (closes || socket.destroyed || socket.writableEnded) connection.queue.clear();
+      else connection.queue.next();
+    };
+    this.#serve(req, res, connection, expectsContinue, refusal);
   }
 
   #serve(
