@@ -7,6 +7,7 @@
  */
 import { debugFields } from '../debug-header/debug-fields.ts';
 import type { BodyPart } from '../http/body-part.ts';
+import { RequestBody } from '../http/request-body.ts';
 import type { ResponseHead } from '../http/response-head.ts';
 import type { AccessRecord, Termination } from '../observe/access-log.ts';
 import { type Decision, decide } from '../routing/decide.ts';
@@ -33,7 +34,6 @@ import type {
   UpstreamTransport,
 } from './ports.ts';
 import { FAILURES, type FailureReason, losesFraming, requiredHeaders } from './reasons.ts';
-import { RequestBody } from './request-body.ts';
 import type { ClientRequest } from './request-description.ts';
 import { type AttemptFailure, gatewayAnswer, isShielded, otherBackend, type Retry } from './retry-plan.ts';
 import { ruleContext } from './rule-context.ts';

@@ -4,6 +4,7 @@
  */
 import type { Logger } from 'pino';
 import { Admission } from '../admission/admission.ts';
+import { RetryBudget } from '../admission/retry-budget.ts';
 import type { BackendEndpoints } from '../backends/endpoint.ts';
 import type { OutlierCause } from '../backends/outlier.ts';
 import type { Exposure } from '../blast-radius/exposure.ts';
@@ -21,7 +22,6 @@ import { Deadlines } from './deadlines.ts';
 import type { Endpoint } from './endpoint.ts';
 import { endpointWithRoom } from './endpoint-choice.ts';
 import { compilePolicy, type ForwardPolicy } from './policy.ts';
-import { RetryBudget } from './retry-budget.ts';
 import { type FailedAttempt, planRetry, type RetryPlan } from './retry-plan.ts';
 import type { LiveRoute, Snapshot, SpillCells } from './snapshot.ts';
 import { SplitUse } from './split-use.ts';

@@ -12,11 +12,11 @@
 
 import type { BodyPart } from '../http/body-part.ts';
 import type { KeptBody } from '../http/kept-body.ts';
+import type { RequestBody } from '../http/request-body.ts';
 import type { ResponseHead } from '../http/response-head.ts';
 import type { Attempt } from './attempt.ts';
 import type { ForwardPolicy } from './policy.ts';
 import type { FailureReason } from './reasons.ts';
-import type { RequestBody } from './request-body.ts';
 import type { ClientRequest } from './request-description.ts';
 
 /** `lingering`: the rest of the request is read and discarded before the connection ends; `finish` is called again. */

@@ -2,30 +2,15 @@
  * Whether a request whose attempt failed is sent again, and where. For every kind of request; knows nothing of how
  * one is sent.
  */
+
+import type { RetryBudget } from '../admission/retry-budget.ts';
 import type { Balancer } from '../backends/balance.ts';
+import { isIdempotent } from '../http/methods.ts';
 import { drawAtRandom } from '../routing/split.ts';
 import type { Endpoint } from './endpoint.ts';
 import { endpointWithRoom } from './endpoint-choice.ts';
 import type { FailureReason } from './reasons.ts';
-import type { RetryBudget } from './retry-budget.ts';
 import type { LiveRoute } from './snapshot.ts';
-
-/** RFC 9110, 9.2.2; QUERY is safe by its definition. */
-const IDEMPOTENT = new Set([
-  'GET',
-  'HEAD',
-  'OPTIONS',
-  'PUT',
-  'DELETE',
-  'TRACE',
-  'QUERY',
-  'PROPFIND',
-  'SEARCH',
-]);
-
-export function isIdempotent(method: string): boolean {
-  return IDEMPOTENT.has(method);
-}
 
 /** Answers of a canary that its users need not see. */
 export type GatewayAnswer = 'answered_502' | 'answered_503' | 'answered_504';

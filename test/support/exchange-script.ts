@@ -21,10 +21,10 @@ import type {
   UpstreamTransport,
 } from '../../src/forward/ports.ts';
 import { FAILURES, type FailureReason } from '../../src/forward/reasons.ts';
-import type { RequestBody } from '../../src/forward/request-body.ts';
 import type { ClientRequest } from '../../src/forward/request-description.ts';
 import { BodyPart } from '../../src/http/body-part.ts';
 import type { KeptBody } from '../../src/http/kept-body.ts';
+import type { RequestBody } from '../../src/http/request-body.ts';
 import { type ResponseHead, TextHead } from '../../src/http/response-head.ts';
 import { AccessLog, type AccessRecord } from '../../src/observe/access-log.ts';
 import { Ledger } from '../../src/observe/ledger.ts';

@@ -5,6 +5,7 @@ import { BodyPart, NO_TRAILERS } from '../../http/body-part.ts';
 import { fieldList } from '../../http/field-lines.ts';
 import type { KeptBody } from '../../http/kept-body.ts';
 import { latin1 } from '../../http/latin1.ts';
+import type { RequestBody } from '../../http/request-body.ts';
 import { passableTrailers, type TextHead } from '../../http/response-head.ts';
 import { INCOMPLETE, MALFORMED, readResponse } from '../../http/response-reader.ts';
 import type { Attempt } from '../attempt.ts';
@@ -13,7 +14,6 @@ import type { Deadlines } from '../deadlines.ts';
 import { invariant } from '../invariant.ts';
 import type { UpstreamEvents, UpstreamTransport } from '../ports.ts';
 import type { FailureReason } from '../reasons.ts';
-import type { RequestBody } from '../request-body.ts';
 import type { LargeBuffers } from './read-buffers.ts';
 import { type SocketUser, UpstreamSocket } from './upstream-socket.ts';
 

@@ -9,6 +9,7 @@ import type { Duplex } from 'node:stream';
 import { createProxyServer } from 'http-proxy-3';
 import { isLocalShortage } from '../../backends/socket-error.ts';
 import { BodyPart, NO_TRAILERS } from '../../http/body-part.ts';
+import type { RequestBody } from '../../http/request-body.ts';
 import { type ListHead, passableTrailers } from '../../http/response-head.ts';
 import type { Attempt } from '../attempt.ts';
 import { connectFailure, connectUpstream } from '../connect-upstream.ts';
@@ -17,7 +18,6 @@ import { readUndiciHead } from '../full/undici-head.ts';
 import type { ForwardPolicy } from '../policy.ts';
 import type { UpstreamEvents, UpstreamTransport } from '../ports.ts';
 import type { FailureReason } from '../reasons.ts';
-import type { RequestBody } from '../request-body.ts';
 import type { TunnelStream } from './tunnel-stream.ts';
 
 /** Content that was just read; used within one call only. */

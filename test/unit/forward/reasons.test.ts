@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { failureOf } from '../../../src/forward/full/undici-failure.ts';
 import { failureAnswer, requiredHeaders } from '../../../src/forward/reasons.ts';
-import { isIdempotent } from '../../../src/forward/retry-plan.ts';
+import { isIdempotent } from '../../../src/http/methods.ts';
 
 function error(code: string | undefined, message = '', name = 'Error'): Error {
   return Object.assign(new Error(message), code === undefined ? { name } : { code, name });

@@ -1,5 +1,5 @@
 /** The body of a request, as far as its exchange knows it: what arrived, and what is kept for another attempt. */
-import { KeptBody } from '../http/kept-body.ts';
+import { KeptBody } from './kept-body.ts';
 
 export class RequestBody {
   /** Content bytes received. */

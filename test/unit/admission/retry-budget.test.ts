@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { RetryBudget } from '../../../src/forward/retry-budget.ts';
+import { RetryBudget } from '../../../src/admission/retry-budget.ts';
 
 const SETTINGS = { percent: 20, window: 10_000, floor: 3 };
 
