@@ -325,6 +325,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     attempt.open = false;
     this.#takesBody = false;
     this.#bodyIsPaused = false;
+    this.#blockedByClient = false;
     const { cells } = this.#upstream();
     invariant(attempt.endpoint!.inFlight > 0 && cells.inFlight.value > 0, 'an attempt that ends was counted');
     attempt.endpoint!.inFlight--;
@@ -429,7 +430,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     return flows;
   }
 
-  onRequestMalformed(detail: string): void {
+  onRequestMalformed(detail?: string): void {
     if (this.isOver) return;
     this.#response.closeAfter();
     this.fail('bad_request', detail);
@@ -518,6 +519,8 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     head.append(this.#snapshot.policy.requestIdField, this.#request.requestId);
     if (this.#response.inform(head)) return 'continue';
     this.#blockedByClient = true;
+    // Not the upstream but the client holds up the response now.
+    this.deadline = this.#forwarder.deadlines.coarseNow + this.#progress.live!.route.idleTimeout;
     return 'pause';
   }
 
@@ -582,6 +585,10 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
   onClientDrained(): void {
     if (!this.#blockedByClient) return;
     this.#blockedByClient = false;
+    if (this.#phase === 'waiting') {
+      const { coarseNow } = this.#forwarder.deadlines;
+      this.deadline = coarseNow + this.#progress.live!.route.responseHeadTimeout;
+    }
     this.#touch();
     if (this.#attempt.open) this.#transport.resume();
   }
@@ -726,7 +733,8 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
         this.fail(this.#bodyIsPaused ? 'idle_timeout' : 'client_timeout');
         return;
       case 'waiting':
-        this.#onResponseTimeout();
+        if (this.#blockedByClient) this.fail('client_timeout');
+        else this.#onResponseTimeout();
         return;
       case 'responding':
         if (this.#response.headIsHeld) this.flushHead();

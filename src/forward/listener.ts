@@ -183,7 +183,8 @@ export class Listener {
     const { trust } = this.#forwarder.snapshot.policy;
     for (const client of this.#clients) {
       const { socket, reader } = client;
-      if (idleSince(socket) <= now - this.#keepAliveMs) socket.destroySoon();
+      const isIdle = reader.isIdle && client.headSince === Number.POSITIVE_INFINITY;
+      if (isIdle && idleSince(socket) <= now - this.#keepAliveMs) socket.destroySoon();
       else if (client.headSince <= now - this.#requestHeadMs) {
         client.headEnded();
         reader.giveUp();

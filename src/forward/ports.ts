@@ -113,7 +113,7 @@ export interface DownstreamEvents {
    */
   onRequestBody(part: BodyPart, stable: boolean, last: boolean): boolean;
   /** The request body cannot be read any further. */
-  onRequestMalformed(detail: string): void;
+  onRequestMalformed(detail?: string): void;
   /** What was written has left. */
   onClientDrained(): void;
   /** The rest of the request body was read and discarded. */

@@ -66,7 +66,9 @@ export class SocketResponse implements ResponseWriter {
   }
 
   get finished(): boolean {
-    return this.ended && this.#socket.writableLength === 0;
+    const { writableLength, errored } = this.#socket;
+    // A socket that is destroyed forgets what it has not written.
+    return this.ended && writableLength === 0 && errored === null;
   }
 
   closeAfter(): void {

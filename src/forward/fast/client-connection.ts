@@ -125,7 +125,10 @@ export class ClientConnection implements ByteReader, RequestConnection {
       this.#held = undefined;
       this.#serve(held, 0, held.length);
     }
-    if (this.#paused && this.#current === undefined && !this.#isDeferred && !this.#over) {
+    const current = this.#current as FastDownstream | undefined;
+    // The body of a request whose head came last is still to be read.
+    const needsMore = current === undefined || (!current.requestEnded && !current.isPaused);
+    if (this.#paused && needsMore && !this.#isDeferred && !this.#over) {
       this.#paused = false;
       this.socket.resume();
     }

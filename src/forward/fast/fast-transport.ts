@@ -274,12 +274,10 @@ export class FastTransport implements UpstreamTransport, SocketUser {
   }
 
   resume(): void {
-    const rest = this.#headPart;
-    this.#upstream?.resume();
-    if (rest === undefined || this.#responseBody !== undefined) return;
-    // What came behind an interim response waits here.
-    this.#headPart = undefined;
-    this.onUpstreamBytes(rest, 0, 0, rest.length);
+    // What came after an interim response waits here.
+    const rest = this.#responseBody === undefined ? this.#headPart : undefined;
+    if (rest !== undefined) this.#headPart = undefined;
+    this.#upstream?.resume(rest);
   }
 
   onUpstreamClosed(error: Error | undefined): void {

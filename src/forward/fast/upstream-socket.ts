@@ -144,7 +144,8 @@ export class UpstreamSocket implements PooledConnection, Timed {
 
   /** A request that can be repeated goes behind those of this turn. @returns false: no room for it */
   join(user: SocketUser, most: number): boolean {
-    if (this.#batch === undefined || this.#gone || this.#user === undefined) return false;
+    // Tainted: whoever comes next would get a response that nobody reads.
+    if (this.#batch === undefined || this.#gone || this.#isTainted || this.#user === undefined) return false;
     if (this.#followers.length + 2 > most) return false;
     this.#followers.push(user);
     if (this.#followers.length === 1) this.#watch();
@@ -208,9 +209,14 @@ export class UpstreamSocket implements PooledConnection, Timed {
     this.#paused = true;
   }
 
-  resume(): void {
+  /**
+   * Reads on.
+   *
+   * @param rest bytes that were read and left, which come first: they may hold responses for others
+   */
+  resume(rest?: Buffer): void {
     this.#paused = false;
-    this.#socket.resume();
+    if (rest === undefined || this.#onBytes(rest, 0, 0, rest.length)) this.#socket.resume();
   }
 
   /**
@@ -251,7 +257,8 @@ export class UpstreamSocket implements PooledConnection, Timed {
     // Its response will come, and there is nobody to read it: nor can anybody read what is behind it.
     this.#followers.splice(at, 1);
     this.#isTainted = true;
-    this.#dismissFollowers();
+    if (this.#followers.length === 0) this.#unwatch();
+    else this.#dismissFollowers();
   }
 
   close(): void {

@@ -10,6 +10,9 @@ import { UndiciTransport } from './undici-transport.ts';
 /** What a request costs that Node's parser has read and that waits for its turn, bytes. */
 const WAITING_COST = 4 * 1024;
 
+/** CRLF CRLF: where a head ends, and a chunked body. */
+const BLANK_LINE = 0x0d0a0d0a;
+
 const CONNECTION = Symbol('connection');
 
 interface WithConnection extends Socket {
@@ -37,6 +40,12 @@ export class FullConnection implements ByteReader, FeedTarget {
   #parser!: (this: Socket, bytes: Buffer) => void;
   readonly #onData: () => void;
   #isOver = false;
+  /** The last four bytes that the parser has read. */
+  #tail = 0;
+  /** What the parser has read last, while a request is in progress. */
+  #piece: Buffer | undefined = undefined;
+  /** The last piece ends with the content of a body. */
+  #endsWithContent = false;
   upgrade: UpgradeDownstream | undefined = undefined;
 
   /** @param readBuffer shared: what is read is copied at once */
@@ -142,9 +151,30 @@ export class FullConnection implements ByteReader, FeedTarget {
 
   take(piece: Buffer): void {
     const { socket } = this.client;
+    this.#noteEnd(piece);
     // The way through the stream's own buffer is needed only while the parser has paused it.
     if (socket.isPaused() || socket.readableLength > 0) socket.push(piece);
     else this.#parser.call(socket, piece);
+  }
+
+  #noteEnd(piece: Buffer): void {
+    for (let i = Math.max(0, piece.length - 4); i < piece.length; i++)
+      this.#tail = (this.#tail << 8) | piece[i]!;
+    this.#piece = piece;
+    this.#endsWithContent = false;
+  }
+
+  contentEnds(last: Buffer): void {
+    const piece = this.#piece;
+    this.#endsWithContent =
+      piece?.buffer === last.buffer && piece.byteOffset + piece.length === last.byteOffset + last.length;
+  }
+
+  requestEnds(isRead: boolean): void {
+    const isBoundary = this.#tail === BLANK_LINE || this.#endsWithContent;
+    this.#piece = undefined;
+    if (isRead && !isBoundary && this.queue.length === 0 && this.feed.heldBytes === 0)
+      this.client.headBegun();
   }
 
   readOn(): void {

@@ -16,6 +16,14 @@ export interface RequestFeed {
   unblock(): void;
   /** The next `bytes` are content of the request body. */
   expectContent(bytes: number): void;
+  /** The request body, whose length was known, ends with this buffer. */
+  contentEnds(last: Buffer): void;
+  /**
+   * The latest request is over. What the parser has read of the next one has to be completed in time.
+   *
+   * @param isRead true if all of the request was read
+   */
+  requestEnds(isRead: boolean): void;
   /** Bytes that wait behind the request. */
   readonly heldBytes: number;
 }
@@ -116,9 +124,10 @@ export class FullDownstream implements Downstream {
 
   onData(chunk: Buffer): void {
     this.#received += chunk.length;
-    if (this.#isAbandoned) return;
     // The stream's own end comes some turns later.
     const isLast = this.#received === this.request.contentLength;
+    if (isLast) this.#connection.contentEnds(chunk);
+    if (this.#isAbandoned) return;
     if (this.#gathered === undefined && isLast) {
       // The usual case: the whole body in one piece.
       this.#ended = true;
@@ -194,6 +203,7 @@ export class FullDownstream implements Downstream {
   onClosed(): void {
     try {
       this.#unblock();
+      this.#connection.requestEnds(this.requestEnded);
       this.#events.onClosed();
     } catch (error) {
       this.#events.onInternalError(error);
@@ -210,7 +220,7 @@ export class FullDownstream implements Downstream {
     if (!this.#req.complete && !this.#isAbandoned) {
       // It was our body. No end of it will come that one could wait for.
       this.#discards = false;
-      this.#events.onRequestMalformed('Its body is malformed.');
+      this.#events.onRequestMalformed();
     } else if (client.begun && client.closes && !client.finished) {
       this.#events.onLingered();
       client.endConnection();

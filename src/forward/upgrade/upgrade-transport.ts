@@ -78,6 +78,8 @@ export class UpgradeTransport implements UpstreamTransport {
   #response: IncomingMessage | undefined = undefined;
   #request: ClientRequest | undefined = undefined;
   #switched = false;
+  /** Bytes read from the upstream before the handshake was sent. */
+  #readBefore = 0;
 
   /** @param client the client's end of the tunnel */
   constructor(proxy: UpgradeProxy, req: IncomingMessage, client: TunnelStream, policy: ForwardPolicy) {
@@ -125,6 +127,7 @@ export class UpgradeTransport implements UpstreamTransport {
       upstream.destroy();
       return;
     }
+    this.#readBefore = upstream.bytesRead;
     this.#events.onConnected();
     this.#proxy.handshake(this, this.#req, this.#client, upstream, () => this.#onTunnelError(upstream));
     this.#listen(upstream);
@@ -256,6 +259,9 @@ export class UpgradeTransport implements UpstreamTransport {
   }
 
   #fail(reason: FailureReason, local: boolean): void {
+    // Node's client does not tell of a part of a head.
+    if (this.#request !== undefined && this.#upstream!.bytesRead > this.#readBefore)
+      this.#events.onResponseBegun();
     this.#release();
     this.#events.onAttemptFailed(reason, local);
   }

@@ -31,7 +31,14 @@ async function failing(text: string): Promise<{
   });
   client.write(text);
   const [req, res] = (await once(server, 'request')) as [IncomingMessage, ServerResponse];
-  const feed: RequestFeed = { block: () => {}, unblock: () => {}, expectContent: () => {}, heldBytes: 0 };
+  const feed: RequestFeed = {
+    block: () => {},
+    unblock: () => {},
+    expectContent: () => {},
+    contentEnds: () => {},
+    requestEnds: () => {},
+    heldBytes: 0,
+  };
   const downstream = new FullDownstream(
     req,
     res,
