@@ -611,6 +611,17 @@ describe('an exchange', () => {
       assertEnded(made, script);
     });
 
+    it('blames a client that does not take them, and not the upstream', () => {
+      const made = world();
+      const script = made.serve({}, 'idle');
+      script.client.response.isBlocked = true;
+      assert.equal(script.upstream.respond(103), 'pause');
+      made.pass(LONG);
+      assert.equal(script.client.response.reason, 'client_timeout');
+      script.client.drain();
+      assertEnded(made, script);
+    });
+
     it('takes 100 of them, and ends with bad_response at the next one', () => {
       const made = world();
       const script = made.serve({}, 'idle');

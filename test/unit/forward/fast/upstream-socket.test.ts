@@ -455,6 +455,32 @@ describe('a connection that requests of one turn share', () => {
     assert.deepEqual([made.pool.leased, made.pool.closeOneIdle()], [0, false]);
   });
 
+  it('takes no further request once its only follower has left', async () => {
+    const made = world();
+    const front = new User('front', 4);
+    const { socket } = await batched(made, front);
+    const left = follow(socket, new User('left', 4));
+    socket.leave(left);
+    const late = new User('late', 4);
+    late.socket = socket;
+    assert.equal(socket.join(late, 8), false, 'its response would be that of the request that was given up');
+    assert.deepEqual(front.told, []);
+    made.deadlines.close();
+  });
+
+  it('gives the responses that were read during a pause to those that they belong to', async () => {
+    const made = world();
+    const front = new User('front', 4);
+    const { socket } = await batched(made, front);
+    const follower = follow(socket, new User('follower', 4));
+    socket.pause();
+    socket.resume(Buffer.from('onceback'));
+    assert.equal(front.received, 'once');
+    assert.equal(follower.received, 'back');
+    assert.equal(made.pool.leased, 0);
+    made.deadlines.close();
+  });
+
   it('sends those behind elsewhere if the request in front is given up', async () => {
     const made = world();
     const front = new User('a', 2);
