@@ -19,7 +19,7 @@ export interface ByteReader {
    * @returns false to read no more until `socket.resume()`
    */
   onBytes(bytes: Buffer, length: number): boolean;
-  /** Takes nothing more: the connection was refused. */
+  /** Ignores further bytes: the connection was refused. */
   giveUp(): void;
   /** The connection is closed. */
   onClosed(): void;

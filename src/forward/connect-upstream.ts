@@ -10,7 +10,7 @@ export class ConnectTimeoutError extends Error {
   readonly code = 'CONNECT_TIMEOUT';
 }
 
-/** How long a response may take to arrive after the upstream stopped reading. */
+/** Time for a response to arrive after the upstream stopped reading, milliseconds. */
 const READ_ON_MS = 1_000;
 
 type Written = (error?: Error | null) => void;
@@ -64,10 +64,10 @@ export function connectUpstream(
 }
 
 /**
- * Reads on after a failed write. An upstream may answer early and close without reading the rest of the request body;
- * its reset then fails a write of ours while the response still waits to be read, and Node would throw that away with
- * the socket. So the failure is held back: the socket looks as if it did not drain. It is reported if no response ends
- * the exchange within a second.
+ * Continues to read after a failed write. An upstream may respond early and close without reading the rest of the
+ * request body. Its reset fails the next write while the response still waits to be read, and Node would discard that
+ * response with the socket. So this function holds the failure back: the socket looks as if it did not drain. If no
+ * response ends the exchange within a second, the failure is reported.
  */
 export function readOnAfterFailedWrite(socket: Socket): void {
   const writing = socket as unknown as Writing;

@@ -49,13 +49,13 @@ export interface Waiter {
   onDismissed(): void;
 }
 
-/** Who uses a connection: bare sockets serve the fast lane, undici clients the full one. */
+/** Kind of a connection: bare sockets serve the fast lane, undici clients the full lane. */
 export type ConnectionKind = 'socket' | 'client';
 
-/** A connection that can lie idle. */
+/** A connection that can be idle. */
 export interface PooledConnection {
   readonly kind: ConnectionKind;
-  /** True if its socket is open. A client without one can be used again, too. */
+  /** True if its socket is open. A client without a socket can also be used again. */
   readonly open: boolean;
   /** Monotonic milliseconds, not exact: from then on it is not used again. */
   readonly idleUntil: number;
@@ -114,8 +114,8 @@ export class EndpointPool {
   /**
    * Takes an idle connection for a leased place.
    *
-   * @param fresh true to take none: after one of them broke, the others are probably dead as well
-   * @returns undefined if a new one has to be opened
+   * @param fresh true to skip idle connections: if one broke, the others are probably broken too
+   * @returns undefined if the caller has to open a connection
    */
   take<C extends PooledConnection>(kind: C['kind'], fresh: boolean): C | undefined {
     if (!fresh) {
@@ -241,7 +241,7 @@ export class EndpointPool {
     return socket;
   }
 
-  /** @returns false if none is idle */
+  /** @returns false if there is no idle connection */
   closeOneIdle(): boolean {
     const idle = this.#idle.socket.shift() ?? this.#idle.client.shift();
     idle?.close();
@@ -263,7 +263,7 @@ export class EndpointPool {
     else connection.close();
   }
 
-  /** An idle connection counts for the upstream's limit as well: it goes where a new one needs its place. */
+  /** Closes an idle connection if a new connection needs its place: the upstream's limit counts both. */
   #makeRoom(): void {
     const { maxConnections } = this.options;
     const { socket, client } = this.#idle;

@@ -1,4 +1,4 @@
-/** What is known of a request: for its record in the log and the metrics, its trace, and the headers of a debug request. */
+/** Facts about a request for its log line, its metrics, its trace and its debug headers. */
 import type { AccessRecord, Termination } from '../observe/access-log.ts';
 import type { Decision } from '../routing/decide.ts';
 import type { TracedRequest } from '../tracing/tracing.ts';
@@ -10,7 +10,7 @@ import { type FailureReason, metError } from './reasons.ts';
 import type { RequestDescription } from './request-description.ts';
 import type { LiveRoute } from './snapshot.ts';
 
-/** What has happened to a request so far. */
+/** Progress of a request. */
 export class Progress {
   live: LiveRoute | undefined = undefined;
   /** Undefined if the request names no user. Never logged. */
@@ -32,7 +32,7 @@ export class Progress {
   tunnelOut = 0;
 }
 
-/** How a request ended, as far as its progress does not say it. */
+/** Result of a request, in addition to its progress. */
 export interface Ending {
   /** 0: nothing was answered. */
   readonly status: number;
@@ -58,7 +58,7 @@ export function countExchange(
   const { metrics } = forwarder.edges;
   const { live, reason, user, decision, trace } = progress;
   const { index, endpoint, responseMs } = attempt;
-  // How long a tunnel was open says nothing about latency.
+  // The open time of a tunnel is not a latency.
   const duration = status === 101 ? responseMs : totalMs;
   forwarder.cellsOf(live, index).record(facts.method, status, duration, responseMs);
   if (status >= 500 && reason === undefined && endpoint !== undefined) endpoint.cells.errors.value++;
@@ -131,7 +131,7 @@ export function exchangeRecord(
   return record;
 }
 
-/** Returns a record of a request of which nothing is known but its client. */
+/** Returns an empty access record for a client. */
 export function startRecord(peer: Peer): AccessRecord {
   return {
     client: peer.label,

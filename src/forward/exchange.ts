@@ -69,7 +69,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
   previousTimed: Timed | undefined = undefined;
 
   #phase: Phase = 'reading';
-  /** The cookie by which the user will be known. */
+  /** Cookie that identifies the user from now on. */
   #setCookie: string | undefined = undefined;
 
   #body: RequestBody | undefined = undefined;
@@ -122,7 +122,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     return this.#phase === 'done' || this.#phase === 'lingering';
   }
 
-  /** True if the connection ends with this response: requests behind it are not served. */
+  /** True if the connection ends with this response: later requests on it are not served. */
   get closes(): boolean {
     return this.#response.closes;
   }
@@ -288,7 +288,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
   }
 
   onConnecting(reused: boolean): void {
-    // In the common case no time has passed since the start, which saves a look at the clock.
+    // In the common case no time has passed since the start: the clock is not read again.
     const waited = this.#phase === 'queued' || this.#progress.retries > 0;
     const now = waited ? this.#forwarder.edges.now() : this.#startedAt;
     if (this.#queuedAt !== -1 && this.#progress.queueMs === -1) this.#progress.queueMs = now - this.#queuedAt;
@@ -519,7 +519,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     head.append(this.#snapshot.policy.requestIdField, this.#request.requestId);
     if (this.#response.inform(head)) return 'continue';
     this.#blockedByClient = true;
-    // Not the upstream but the client holds up the response now.
+    // The client, not the upstream, delays the response now.
     this.deadline = this.#forwarder.deadlines.coarseNow + this.#progress.live!.route.idleTimeout;
     return 'pause';
   }
@@ -802,14 +802,14 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     if (this.#closed) return;
     if (!this.isOver) {
       try {
-        // Where the next request begins may not be known any more.
+        // The start of the next request may be unknown.
         this.#response.closeAfter();
         this.fail('internal_error');
         return;
       } catch (second) {
         this.#noteInternalError(second);
       }
-      // Whatever of its end is still missing happens when the connection is closed.
+      // The close of the connection completes the end.
       this.#phase = 'done';
     }
     if (this.#progress.reason === undefined) this.#setReason('internal_error');
@@ -840,7 +840,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     this.deadline = phase === 'responding' ? idle : Math.min(idle, this.#bodyDeadline);
   }
 
-  // ---- what is said about it ----
+  // ---- description and record ----
 
   get request(): ClientRequest {
     return this.#request;
@@ -876,7 +876,7 @@ export class Exchange implements DownstreamEvents, UpstreamEvents, Timed, Waiter
     };
   }
 
-  /** Returns why the request went where it went, for clients that may ask: names and values in turn. */
+  /** Returns debug headers that explain the decision, if the client may see them: names and values in turn. */
   #debugHeaders(): readonly string[] {
     const { debug } = this.#snapshot.policy;
     const asked = this.#request.debug;

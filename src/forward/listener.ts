@@ -22,7 +22,7 @@ export interface TrafficAddress extends Readonly<ListenAddress> {
 /** Connections that wait to be accepted; the kernel bounds it by net.core.somaxconn. */
 const BACKLOG = 4096;
 
-/** What a lane does with connections. */
+/** Reader of connections. */
 export interface Lane {
   /** Begins to read a connection. @param unread bytes that another lane left unread */
   open(client: ClientSocket, unread: Buffer | undefined): ByteReader;
@@ -41,7 +41,7 @@ export class Listener {
 
   /**
    * @param lane     reads connections from their first byte on
-   * @param fullLane reads them where sockets cannot be read into buffers of ours
+   * @param fullLane reads connections if this Node release has no fast lane
    */
   constructor(forwarder: Forwarder, lane: Lane, fullLane: Lane) {
     this.#forwarder = forwarder;
@@ -54,7 +54,7 @@ export class Listener {
     const { timeouts } = forwarder.snapshot.table.config;
     this.#requestHeadMs = timeouts.requestHead;
     this.#keepAliveMs = timeouts.keepAlive;
-    // Nothing is read before the socket has its buffer.
+    // The socket reads only once it has its buffer.
     this.#server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => this.#accept(socket));
     this.#sweepRegularly();
   }
@@ -92,11 +92,11 @@ export class Listener {
     this.#sweepRegularly();
   }
 
-  /** Takes no new connections; open ones end with their next response, idle ones now. Resolves when all have ended. */
+  /** Stops accepting. Idle connections end now, the others with their next response. Resolves when all have ended. */
   async drain(): Promise<void> {
     this.#forwarder.draining = true;
     this.#server.close();
-    // Connections that are accepted in this very turn are served, too.
+    // Connections that are accepted in this turn are also served.
     await new Promise((resolve) => setImmediate(resolve));
     this.#keepAliveMs = 0;
     this.#sweepRegularly();
@@ -200,5 +200,5 @@ export class Listener {
   }
 }
 
-/** `close` follows and says what happened. */
+/** Errors of sockets are ignored: `close` follows. */
 function ignore(): void {}

@@ -1,7 +1,7 @@
 /**
- * What this code borrows from the inside of Node, and a check that it is still there. Only a socket made with `onread`
- * reads into a buffer of ours, and a server makes its sockets without; so the handle of an accepted socket moves to
- * another one, as it does between processes.
+ * Internals of Node that Pointsman uses, and a check that they still exist. Only a socket that is made with `onread` reads
+ * into a given buffer, and a server makes its sockets without `onread`. So the handle of an accepted socket moves to
+ * another socket, as it does between processes.
  */
 import { type OnReadOpts, Socket } from 'node:net';
 

@@ -4,7 +4,7 @@
  */
 
 export type Phase =
-  /** The downstream has read the head. Only a refusal can come of it yet. */
+  /** The downstream has read the head. The exchange can only refuse the request. */
   | 'reading'
   /** Admission, the rates and the pin's store decide. */
   | 'deciding'
@@ -39,7 +39,7 @@ export const NEXT_PHASES: Readonly<Record<Phase, readonly Phase[]>> = {
 
 const PHASES = Object.keys(NEXT_PHASES) as Phase[];
 
-/** By phase, a bit; and by phase, the bits of those that may follow: this is asked several times per request. */
+/** Bits of the phases, and of the phases that may follow each: several checks per request have to be cheap. */
 const BIT = Object.fromEntries(PHASES.map((phase, i) => [phase, 1 << i])) as Record<Phase, number>;
 const NEXT_BITS = Object.fromEntries(
   PHASES.map((phase) => [phase, NEXT_PHASES[phase].reduce((bits, next) => bits | BIT[next], 0)]),

@@ -6,7 +6,7 @@
  * Rules for both sides:
  * - `abort`, `destroy` and `abandonBody` never call back before they return, nor afterwards for what they ended.
  * - Content is passed as a `BodyPart`, whose bytes may be overwritten once the call has returned, unless it says
- *   otherwise. Whoever keeps content longer copies it and accounts for it in `heldBytes`.
+ *   otherwise. A port that keeps content longer copies it and accounts for it in `heldBytes`.
  * - A method that takes content returns false if its side is not drained. The producer then pauses until it is resumed.
  */
 
@@ -86,9 +86,9 @@ export interface Downstream {
   readonly canDiscard: boolean;
   /** Bytes kept in memory for this exchange, those that wait to be written included. */
   readonly heldBytes: number;
-  /** Asks for content, first or again. */
+  /** Requests content, for the first time or again. */
   resumeBody(): void;
-  /** Nothing needs the rest of the request body; it is discarded. */
+  /** Discards the rest of the request body. */
   abandonBody(): void;
   /** The response is written. `DownstreamEvents.onClosed` follows, once all of it has left. */
   finish(kind: EndKind): void;
@@ -102,7 +102,7 @@ export interface Downstream {
   endTunnel(): void;
 }
 
-/** What a downstream tells its exchange. */
+/** Events of a downstream. */
 export interface DownstreamEvents {
   /**
    * Content of the request body arrived.
@@ -114,7 +114,7 @@ export interface DownstreamEvents {
   onRequestBody(part: BodyPart, stable: boolean, last: boolean): boolean;
   /** The request body cannot be read any further. */
   onRequestMalformed(detail?: string): void;
-  /** What was written has left. */
+  /** The written bytes have left. */
   onClientDrained(): void;
   /** The rest of the request body was read and discarded. */
   onLingered(): void;
@@ -133,7 +133,7 @@ export interface UpstreamTransport {
   /** Bytes kept in memory for this exchange. */
   readonly heldBytes: number;
   /**
-   * Shares a connection that is open, if the protocol can, without a place of its own.
+   * Shares an open connection without a separate place, if the protocol can.
    *
    * @returns false if `start` has to follow, with a place
    */
@@ -162,7 +162,7 @@ export interface UpstreamTransport {
   abort(): void;
 }
 
-/** What a transport tells its exchange, in this order. */
+/** Events of a transport, in this order. */
 export interface UpstreamEvents {
   readonly request: ClientRequest;
   readonly policy: ForwardPolicy;
@@ -176,7 +176,7 @@ export interface UpstreamEvents {
   onConnected(): void;
   /** The transport takes content from here on: what was kept is sent, then whatever arrives. */
   takeBody(): void;
-  /** What was sent has left. */
+  /** The sent bytes have left. */
   onUpstreamDrained(): void;
   /** The first byte of a response arrived. */
   onResponseBegun(): void;

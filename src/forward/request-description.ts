@@ -1,4 +1,4 @@
-/** What is known of a request once its head was read. */
+/** A request after its head was read. */
 import type { RequestFacts } from '../routing/match.ts';
 
 export interface RequestDescription {
@@ -8,7 +8,7 @@ export interface RequestDescription {
   readonly host: string | undefined;
   /** The request target as sent. */
   readonly target: string;
-  /** Value of the debug header; undefined: the request does not ask for debug headers. */
+  /** Value of the debug header; undefined: the request has no debug header. */
   readonly debug: string | undefined;
   /** The list of `baggage` that came with the request, where Pointsman rewrites it; else undefined. */
   readonly baggage: string | undefined;

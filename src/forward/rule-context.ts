@@ -1,4 +1,4 @@
-/** What the values of header rules may refer to, for one request. */
+/** Values that header rules may refer to, for one request. */
 import type { RuleContext } from '../http/header-rules.ts';
 import type { Peer } from './peer.ts';
 import type { RequestDescription } from './request-description.ts';

@@ -44,7 +44,7 @@ export function upstreamList(dispatched: Dispatched): string[] {
   return changes(dispatched) ? changed(all, dispatched) : all;
 }
 
-/** Returns what upstreams are told about the decision: names and values in turn. */
+/** Returns the headers that describe the decision to upstreams: names and values in turn. */
 function decisionHeaders({ snapshot, live, request, bucket }: Dispatched): readonly string[] {
   const { propagation } = snapshot.policy;
   return propagation === undefined

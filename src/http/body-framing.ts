@@ -26,7 +26,7 @@ export class BodyFraming {
     return this.chunked?.bad === true;
   }
 
-  /** Content bytes so far. */
+  /** Content bytes received. */
   get received(): number {
     return this.chunked === undefined ? this.#received : this.chunked.received;
   }

@@ -1,4 +1,4 @@
-/** Content of a message on its way from one side to the other. */
+/** Content of a message, passed from one port to the other. */
 
 export class BodyPart {
   bytes: Buffer = EMPTY;

@@ -1,6 +1,6 @@
 /** Request content that is kept for another attempt: joined into few large pieces, and accounted at its real cost. */
 
-/** What a piece costs besides its bytes: the object, and its place in a list. */
+/** Memory of a piece in addition to its bytes: the object and its list entry. */
 const PIECE_COST = 128;
 
 /** Up to this size a piece that has to be copied becomes text, which costs less and joins the head in one write. */

@@ -1,4 +1,4 @@
-/** What request methods mean. */
+/** Semantics of request methods. */
 
 /** RFC 9110, 9.2.2; QUERY is safe by its definition. */
 const IDEMPOTENT = new Set([

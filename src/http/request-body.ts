@@ -8,14 +8,14 @@ export class RequestBody {
   ended = false;
   /** Bytes that are kept for another attempt once the first one has begun to send; 0: none. */
   readonly keepLimit: number;
-  /** All content so far; undefined if it was too much to keep. */
+  /** All content received; undefined if it was too much to keep. */
   kept: KeptBody | undefined = new KeptBody();
 
   constructor(keepLimit: number) {
     this.keepLimit = keepLimit;
   }
 
-  /** The content has begun to be sent: keeps no more than is allowed. */
+  /** Drops kept content over the limit. Called once sending has begun. */
   trim(): void {
     if (this.kept !== undefined && this.kept.size > this.keepLimit) this.kept = undefined;
   }

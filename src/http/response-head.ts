@@ -5,7 +5,7 @@
 import { fieldLines, fieldList } from './field-lines.ts';
 import { applyHeaderRules, type HeaderRules, type RuleContext } from './header-rules.ts';
 
-/** How the end of the content is known (RFC 9112 §6.3); `close`: by the end of the connection. */
+/** Kind of message framing (RFC 9112 §6.3); `close`: the end of the connection ends the content. */
 export type Framing = 'none' | 'length' | 'chunked' | 'close';
 
 export interface ResponseHead {
@@ -20,7 +20,7 @@ export interface ResponseHead {
   readonly size: number;
   /** The reason phrase. */
   readonly statusText: string;
-  /** Puts a header in front of the others. */
+  /** Puts a header before the others. */
   prepend(name: string, value: string): void;
   append(name: string, value: string): void;
   /** Applies the response rules of a route. */
@@ -42,7 +42,7 @@ export class TextHead implements ResponseHead {
   readonly size: number;
   /** True if the connection can be used again after the body. */
   readonly keepsAlive: boolean;
-  /** How long the upstream keeps an idle connection, milliseconds; -1: it did not say. */
+  /** Time that the upstream keeps an idle connection, milliseconds; -1: unknown. */
   readonly keepAliveMs: number;
   #text: string;
 

@@ -16,7 +16,7 @@ import { FOREIGN, PARTIAL, readRequest } from './request-reader.ts';
 
 export interface FastLaneEdges {
   readonly forwarder: Forwarder;
-  /** What arrives is used up or copied before the next read, so all connections share it; idle ones cost nothing. */
+  /** Buffer that all connections share: its bytes are used or copied before the next read. */
   readonly readBuffer: Buffer;
   readonly largeBuffers: LargeBuffers;
   /** Bytes and header lines that a head may have. */
@@ -35,20 +35,20 @@ export class ClientConnection implements ByteReader, RequestConnection {
   #current: FastDownstream | undefined = undefined;
   /** Serves one request after the other. */
   #transport: FastTransport | undefined = undefined;
-  /** Part of a head, or what came behind the request in progress. */
+  /** Part of a head, or bytes that follow the request in progress. */
   #held: Buffer | undefined = undefined;
   #parts = 0;
   /** The rest of a request body that was answered early, to be discarded. */
   #rest: BodyFraming | undefined = undefined;
   #serving = false;
   #inARow = 0;
-  /** Goes on in a turn of its own. */
+  /** True while the next request waits for a separate turn. */
   #isDeferred = false;
   /** More than one head's worth waits. */
   #paused = false;
   #over = false;
   #onFlushed: (() => void) | undefined = undefined;
-  /** What the next read goes into, if it is another buffer than for the last one. */
+  /** Buffer for the next read, if it differs from the last one. */
   #nextBuffer: Buffer | undefined = undefined;
   #ownBuffer: Buffer | undefined = undefined;
 
@@ -217,7 +217,7 @@ export class ClientConnection implements ByteReader, RequestConnection {
     if (this.#current === undefined && this.#rest === undefined && !this.#over) this.#serveHeld();
   }
 
-  /** @returns the offset behind the last byte of the request that is here */
+  /** @returns the offset after the last available byte of the request */
   #begin(
     request: Exclude<ReturnType<typeof readRequest>, number>,
     peer: Peer,

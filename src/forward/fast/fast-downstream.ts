@@ -7,11 +7,11 @@ import type { Downstream, DownstreamEvents, EndKind } from '../ports.ts';
 import { SocketResponse, type WritableConnection } from '../socket-response.ts';
 import type { FastRequest } from './request-reader.ts';
 
-/** What a request needs of its connection. */
+/** Connection of a request. */
 export interface RequestConnection extends WritableConnection {
-  /** Bytes that wait behind the request. */
+  /** Bytes that follow the request and wait. */
   readonly heldBytes: number;
-  /** Reads large bodies into a buffer of this connection alone, so that content can be written without a copy. */
+  /** Reads large bodies into a private buffer, so that content can be written without a copy. */
   useOwnBuffer(): void;
   giveBackBuffer(): void;
   /** True if nothing else is read into these bytes while this connection reads nothing. */
@@ -60,7 +60,7 @@ export class FastDownstream implements Downstream {
     return socket.writableLength + heldBytes;
   }
 
-  /** Reads content of the request body. @returns the offset behind the last byte of the body that was here */
+  /** Reads content of the request body. @returns the offset after the last available byte of the body */
   onBytes(bytes: Buffer, from: number, to: number): number {
     const body = this.#body;
     if (body === undefined || body.ended) return from;
@@ -79,7 +79,7 @@ export class FastDownstream implements Downstream {
     part.set(bytes, contentStart, contentEnd, Math.min(from, contentStart), Math.max(end, contentEnd));
     const stable = this.#connection.owns(bytes);
     if (!this.#events.onRequestBody(part, stable, body.ended) && !body.ended) this.#pause();
-    // What comes next is another request, and must not be read to where this may still be written from.
+    // The next request must not be read into a buffer from which this body may still be written.
     if (body.ended) this.#connection.giveBackBuffer();
     return end;
   }

@@ -32,7 +32,7 @@ export class FastTransport implements UpstreamTransport, SocketUser {
   #attempt: Attempt | undefined = undefined;
   #upstream: UpstreamSocket | undefined = undefined;
   #isOpen = false;
-  /** Of the request in this attempt. */
+  /** Request body of this attempt. */
   #body: RequestBody | undefined = undefined;
   /** The request head, until content goes with it. */
   #front = '';
@@ -61,7 +61,7 @@ export class FastTransport implements UpstreamTransport, SocketUser {
     return (this.#upstream?.pendingBytes ?? 0) + (this.#headPart?.length ?? 0);
   }
 
-  /** Shares a connection with requests of this turn: only what can be repeated without harm may wait behind others. */
+  /** Shares a connection with requests of this turn: only requests that can be repeated without harm may wait for others. */
   join(attempt: Attempt): boolean {
     const { pool } = attempt.endpoint!;
     if (pool.options.pipelining === 1) return false;
@@ -167,7 +167,7 @@ export class FastTransport implements UpstreamTransport, SocketUser {
     return this.#flows(upstream);
   }
 
-  /** What goes in front of content: the head, if it has not left, and the size of a chunk. */
+  /** Returns the bytes that precede content: the head, if it was not sent, and the size of a chunk. */
   #takeFront(size: number): string {
     const front = this.#front;
     this.#front = '';
@@ -176,7 +176,7 @@ export class FastTransport implements UpstreamTransport, SocketUser {
 
   #suffix(size: number, last: boolean): string {
     if (!this.#chunks) return '';
-    // Trailers of a request end here, as in the full lane: undici sends none.
+    // Request trailers are not forwarded, as in the full lane: undici cannot send them.
     if (size === 0) return last ? LAST_CHUNK : '';
     return last ? `\r\n${LAST_CHUNK}` : '\r\n';
   }
@@ -253,7 +253,7 @@ export class FastTransport implements UpstreamTransport, SocketUser {
     }
     const { contentStart, contentEnd, ended } = body;
     if (contentEnd > contentStart || ended) {
-      // Behind the content the buffer may be overwritten where nothing is left to be read.
+      // Framing may overwrite the buffer after the content if nothing is left to read there.
       part.set(bytes, contentStart, contentEnd, floor, end === to ? bytes.length : end);
       const trailers = ended ? trailersOf(body) : NO_TRAILERS;
       const flows = this.#events.onResponseBody(part, ended, trailers);
@@ -274,7 +274,7 @@ export class FastTransport implements UpstreamTransport, SocketUser {
   }
 
   resume(): void {
-    // What came after an interim response waits here.
+    // Bytes that follow an interim response wait here.
     const rest = this.#responseBody === undefined ? this.#headPart : undefined;
     if (rest !== undefined) this.#headPart = undefined;
     this.#upstream?.resume(rest);
@@ -334,6 +334,6 @@ function framingOf({ framing, contentLength }: TextHead): BodyFraming {
 /** Returns the trailers that may be forwarded, names and values in turn. */
 function trailersOf({ chunked }: BodyFraming): readonly string[] {
   const lines = chunked?.trailers ?? NO_TRAILERS;
-  // As a head, whose first line is not a header.
+  // Read as a head, whose first line is not a header.
   return lines.length === 0 ? NO_TRAILERS : passableTrailers(fieldList(`\r\n${lines.join('\r\n')}`));
 }

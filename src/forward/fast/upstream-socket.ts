@@ -144,7 +144,7 @@ export class UpstreamSocket implements PooledConnection, Timed {
 
   /** A request that can be repeated goes behind those of this turn. @returns false: no room for it */
   join(user: SocketUser, most: number): boolean {
-    // Tainted: whoever comes next would get a response that nobody reads.
+    // Tainted: a further request would get the response of the request that was given up.
     if (this.#batch === undefined || this.#gone || this.#isTainted || this.#user === undefined) return false;
     if (this.#followers.length + 2 > most) return false;
     this.#followers.push(user);
@@ -193,7 +193,7 @@ export class UpstreamSocket implements PooledConnection, Timed {
     this.#socket.write('', this.#onFlushed);
   }
 
-  /** The request body goes on after the head: a response may come before all of it is sent. */
+  /** Prepares for a response that arrives before the whole request body was sent. */
   expectEarlyResponse(): void {
     readOnAfterFailedWrite(this.#socket);
   }

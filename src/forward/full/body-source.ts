@@ -1,5 +1,5 @@
 /**
- * A request body as undici takes it for a readable stream. undici never gets the server's own request stream: it
+ * A request body in the form that undici accepts as a readable stream. undici never gets the server's own request stream: it
  * destroys its body when a response ends early, and with it the client's connection. Each attempt has one of these.
  */
 import { EventEmitter } from 'node:events';
@@ -8,7 +8,7 @@ export class BodySource extends EventEmitter {
   readonly #onWanted: () => void;
   readonly #onDrained: () => void;
   #started = false;
-  /** undici takes no more until it calls `resume`. */
+  /** True if undici has paused, until it calls `resume`. */
   isPaused = false;
   destroyed = false;
   readableEnded = false;
@@ -21,7 +21,7 @@ export class BodySource extends EventEmitter {
     super();
     this.#onWanted = onWanted;
     this.#onDrained = onDrained;
-    // A destroyed attempt may still be told of its error; without a listener that would end the process.
+    // A destroyed attempt may still emit an error; without a listener that would end the process.
     super.on('error', () => {});
   }
 
@@ -39,7 +39,7 @@ export class BodySource extends EventEmitter {
     this.isPaused = false;
     if (!this.#started) {
       this.#started = true;
-      // Not at once: undici attaches its last listeners after the first call of resume().
+      // A microtask later: undici attaches its last listeners after the first call of resume().
       queueMicrotask(() => {
         if (!this.destroyed) this.#onWanted();
       });

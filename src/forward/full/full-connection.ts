@@ -7,7 +7,7 @@ import { type FeedTarget, ParserFeed } from './parser-feed.ts';
 import { RequestQueue } from './request-queue.ts';
 import { UndiciTransport } from './undici-transport.ts';
 
-/** What a request costs that Node's parser has read and that waits for its turn, bytes. */
+/** Estimated memory of a parsed request that waits for its turn, bytes. */
 const WAITING_COST = 4 * 1024;
 
 /** CRLF CRLF: where a head ends, and a chunked body. */
@@ -35,14 +35,14 @@ export class FullConnection implements ByteReader, FeedTarget {
   readonly #server: Server;
   #unread: Buffer | undefined;
   #nextBuffer: Buffer | undefined;
-  /** After an upgrade, bytes go to whoever listens on the socket. */
+  /** True after an upgrade: bytes go to the listeners of the socket. */
   #isRaw = false;
   #parser!: (this: Socket, bytes: Buffer) => void;
   readonly #onData: () => void;
   #isOver = false;
   /** The last four bytes that the parser has read. */
   #tail = 0;
-  /** What the parser has read last, while a request is in progress. */
+  /** Latest piece that the parser has read, while a request is in progress. */
   #piece: Buffer | undefined = undefined;
   /** The last piece ends with the content of a body. */
   #endsWithContent = false;
@@ -66,7 +66,7 @@ export class FullConnection implements ByteReader, FeedTarget {
     return this.feed.heldBytes === 0 && this.queue.length === 0;
   }
 
-  /** Bytes that wait behind the request in progress, and the cost of requests that wait. */
+  /** Bytes that follow the request in progress, and the cost of requests that wait. */
   get heldBytes(): number {
     return this.feed.heldBytes + this.queue.length * WAITING_COST;
   }
@@ -95,7 +95,7 @@ export class FullConnection implements ByteReader, FeedTarget {
     socket.resume();
   }
 
-  /** Reads the request again, without what asked for an upgrade. @param bytes in front of those that wait */
+  /** Parses a request again without its upgrade headers. @param bytes read before those that wait */
   parseAgain(bytes: Buffer): void {
     this.feed.unshift(bytes);
     this.#parse();

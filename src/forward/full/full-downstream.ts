@@ -9,7 +9,7 @@ import type { RequestHead } from '../request-head.ts';
 import { GatheredBody } from './gathered-body.ts';
 import { NodeResponse } from './node-response.ts';
 
-/** What a request needs of its connection. */
+/** Connection of a request. */
 export interface RequestFeed {
   /** Reads no further. */
   block(): void;
@@ -24,7 +24,7 @@ export interface RequestFeed {
    * @param isRead true if all of the request was read
    */
   requestEnds(isRead: boolean): void;
-  /** Bytes that wait behind the request. */
+  /** Bytes that follow the request and wait. */
   readonly heldBytes: number;
 }
 
@@ -238,7 +238,7 @@ export class FullDownstream implements Downstream {
     }
   }
 
-  /** Upgrades have a downstream of their own. */
+  /** Upgrades have a separate downstream. */
   switchProtocols(): void {
     throw new Error('an ordinary request does not switch protocols');
   }

@@ -27,7 +27,7 @@ export class FullLane implements Lane {
   readonly #server: Server;
   readonly #readBuffer = Buffer.allocUnsafeSlow(READ_SIZE);
   #upgrades: UpgradeProxy | undefined = undefined;
-  /** A request whose upgrade was declined and behind which nothing can be read; the latest one. */
+  /** Latest request with a declined upgrade, after which Node cannot parse further requests. */
   #lastOfItsConnection: IncomingMessage | undefined;
 
   constructor(forwarder: Forwarder) {
@@ -81,7 +81,7 @@ export class FullLane implements Lane {
     const connection = connectionOf(socket);
     const peer = this.#peerOf(socket);
     connection.client.headEnded();
-    // Node's parser runs ahead: what it reads behind a request that ends the connection is not served.
+    // Node's parser runs ahead: requests after one that ends the connection are not served.
     if (socket.writableEnded || peer.latest?.closes === true) return;
     if (req === this.#lastOfItsConnection) res.shouldKeepAlive = false;
     if (peer.latest !== undefined || connection.queue.length > 0) {
@@ -119,7 +119,7 @@ export class FullLane implements Lane {
   #onConnect(req: IncomingMessage, socket: Socket): void {
     const connection = connectionOf(socket);
     const { latest } = this.#peerOf(req.socket);
-    // A response of ours here would go out in the middle of another.
+    // An error response here would be sent in the middle of another response.
     if (latest !== undefined) connection.queue.onGarbage(latest);
     else this.#refuse(socket, 'method_not_allowed');
   }
@@ -132,7 +132,7 @@ export class FullLane implements Lane {
   /** True if Node is to hand out the connection, to be upgraded or to be read again. */
   #takesUpgrade(req: IncomingMessage): boolean {
     const { latest } = this.#peerOf(req.socket);
-    // Behind a request in progress, what comes of it would overtake the response.
+    // After a request in progress, the switch would overtake the response.
     if (latest === undefined && (this.#isOffered(req) || hasNoBody(req))) return true;
     this.#lastOfItsConnection = req;
     return false;
@@ -151,7 +151,7 @@ export class FullLane implements Lane {
       return;
     }
     connection.client.headEnded();
-    // With a body, Node hands out a stream of its own that comes behind it, and where the body ends is not known.
+    // With a body, Node hands out another stream, which starts after the body; the end of the body is unknown.
     if (stream !== socket) {
       // A reset of the connection comes out of it as an error; without a listener that would end the process.
       stream.on('error', () => {});
@@ -179,7 +179,7 @@ export class FullLane implements Lane {
 
   /** llhttp refused the bytes. There is no request: the response is written on the bare socket. */
   #onClientError(error: NodeJS.ErrnoException & ParserError, client: Socket): void {
-    // It was refused before, and has a moment to read the response; the parser goes on to complain of all that arrives.
+    // The connection was refused and has a moment to read the response. The parser reports every further byte.
     if (client.writableEnded && !client.destroyed) return;
     // A client that ends in the middle of a message has left, as one that ends while it waits.
     const hasLeft =
@@ -190,7 +190,7 @@ export class FullLane implements Lane {
     }
     const { latest } = this.#peerOf(client);
     if (latest !== undefined) {
-      // A response of ours here would go out in the middle of another.
+      // An error response here would be sent in the middle of another response.
       connectionOf(client).queue.onGarbage(latest);
       return;
     }

@@ -1,16 +1,16 @@
 /**
  * Joins the content that one turn of the event loop brings. Node's parser delivers each chunk of a chunked body as a
- * buffer of its own, of one byte if the client wants it so.
+ * separate buffer, of one byte if the client sends such chunks.
  */
 import type { BodyPart } from '../../http/body-part.ts';
 
-/** Joined content goes on at this size. */
+/** Joined content is delivered at this size, bytes. */
 const FULL = 16 * 1024;
 
 export class GatheredBody {
   readonly #deliver: (part: BodyPart) => void;
   readonly #part: BodyPart;
-  /** The only buffer of this turn so far, as it came. */
+  /** The only buffer of this turn, as received. */
   #only: Buffer | undefined = undefined;
   #joined: Buffer | undefined = undefined;
   #length = 0;

@@ -11,7 +11,7 @@ import type { RequestHead } from '../request-head.ts';
 /** Bodies up to this size are joined to the head. */
 const MAX_JOINED = 8 * 1024;
 
-/** What may stand behind a status code (RFC 9112 §4). */
+/** Valid reason phrases (RFC 9112 §4). */
 const SENDABLE_TEXT = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 interface PendingHead {
@@ -77,7 +77,7 @@ export class NodeResponse implements ResponseWriter {
     const headers = head.fields();
     const hasTrailers = this.#isHttp11 && framing === 'chunked' && this.#request.facts.method !== 'HEAD';
     if (trailer !== undefined && hasTrailers) headers.push('Trailer', trailer);
-    // A text that Node refuses to send says no more than the code does.
+    // If Node refuses to send a reason phrase, the standard phrase replaces it.
     this.#pending = {
       status,
       text: SENDABLE_TEXT.test(text) ? text : statusText(status),
@@ -93,13 +93,13 @@ export class NodeResponse implements ResponseWriter {
   flush(): void {
     if (this.#pending === undefined) return;
     this.#writeHead(this.#pending);
-    // Bytes above ASCII leave as they are: `flushHeaders` would make UTF-8 of them. It is for those without a body.
+    // Bytes above ASCII leave as they are: `flushHeaders` would make UTF-8 of them. It is for responses without a body.
     if (this.#mayHaveBody()) this.#res.write('', 'latin1');
     else this.#res.flushHeaders();
   }
 
   inform(head: ResponseHead): boolean {
-    // Node would write it in front of the responses that this one waits for.
+    // Node would write it before the responses that this one waits for.
     if (!this.#isHttp11 || this.#res.socket === null) return true;
     try {
       this.#res.writeInformation(head.status, head.fields());

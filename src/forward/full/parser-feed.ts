@@ -1,6 +1,6 @@
 /**
- * Feeds Node's parser with what a client sends, in small pieces. Left to itself it would read 64 KiB at once and make
- * objects of all requests in there: thousands from one client, while everybody else waits, and none of them accounted.
+ * Feeds the bytes of a client to Node's parser in small pieces. Without this, the parser reads 64 KiB at once and creates
+ * objects for all requests in them: thousands for one client, unaccounted, while other clients wait.
  */
 
 /** Bytes of one piece: a head of ordinary size. The smallest requests are 200 to a piece. */
@@ -10,7 +10,7 @@ export const PIECE = 4 * 1024;
 const MAX_PIECES = 8;
 
 export interface FeedTarget {
-  /** Takes bytes that stay as they are. */
+  /** Takes bytes that never change. */
   take(piece: Buffer): void;
   /** All was taken: reads on. */
   readOn(): void;
@@ -25,7 +25,7 @@ export class ParserFeed {
   #isFeeding = false;
   #isScheduled = false;
   #isOpen = true;
-  /** Content bytes that are known to follow and need no small pieces. */
+  /** Content bytes that are known to follow: they are fed in one piece. */
   #bulk = 0;
 
   constructor(target: FeedTarget) {
@@ -37,7 +37,7 @@ export class ParserFeed {
     return this.#rest === undefined ? 0 : this.#rest.length - this.#at;
   }
 
-  /** Takes bytes that stay as they are. @returns false to read no more until `FeedTarget.readOn` */
+  /** Takes bytes that never change. @returns false to stop reading until `FeedTarget.readOn` */
   push(bytes: Buffer): boolean {
     const rest = this.#rest;
     this.#rest = rest === undefined ? bytes : Buffer.concat([rest.subarray(this.#at), bytes]);
@@ -46,7 +46,7 @@ export class ParserFeed {
     return this.#rest === undefined;
   }
 
-  /** Puts bytes in front of those that wait. */
+  /** Puts bytes before those that wait. */
   unshift(bytes: Buffer): void {
     const rest = this.#rest;
     this.#rest = rest === undefined ? bytes : Buffer.concat([bytes, rest.subarray(this.#at)]);
@@ -76,7 +76,7 @@ export class ParserFeed {
     return rest;
   }
 
-  /** Goes on in a turn of its own. */
+  /** Continues in a separate turn. */
   feedSoon(): void {
     if (this.#isScheduled || this.#rest === undefined) return;
     this.#isScheduled = true;

@@ -1,5 +1,5 @@
 /**
- * Requests behind the one in progress on the same connection. Node's parser runs ahead and would have all of them served
+ * Requests that follow the request in progress on the same connection. Node's parser runs ahead and would have all of them served
  * at once: what changes something out of order (RFC 9112 §9.3.2), and hundreds at the upstream for one packet of a client.
  */
 import { MAX_IN_A_ROW } from '../client-socket.ts';
@@ -8,7 +8,7 @@ import type { RequestInProgress } from '../peer.ts';
 interface Waiting {
   /** Called when its turn comes, if it comes. */
   readonly serve: () => RequestInProgress;
-  /** True if the bytes behind it cannot be parsed. */
+  /** True if the bytes after it cannot be parsed. */
   garbageBehind: boolean;
 }
 
@@ -16,7 +16,7 @@ export class RequestQueue {
   #waiting: Waiting[] = [];
   #inARow = 0;
   #isDeferred = false;
-  /** What `onWaiting` was told last. */
+  /** Latest value passed to `onWaiting`. */
   #waits = false;
   readonly #onWaiting: (waits: boolean) => void;
 
@@ -41,7 +41,7 @@ export class RequestQueue {
     else last.garbageBehind = true;
   }
 
-  /** Serves the next request, in a turn of its own after some in a row. */
+  /** Serves the next request; after `MAX_IN_A_ROW` of them, in a separate turn. */
   next(): void {
     if (this.#isDeferred) return;
     if (this.#waiting.length > 0 && ++this.#inARow > MAX_IN_A_ROW) {

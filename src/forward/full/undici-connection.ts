@@ -23,7 +23,7 @@ export class UndiciConnection implements PooledConnection {
     const host = address.includes(':') ? `[${address}]` : address;
     this.client = new Client(`${scheme}://${host}:${port}`, {
       pipelining: 1,
-      // The exchange keeps the deadlines: undici's own are half a second coarse.
+      // The exchange keeps the deadlines: those of undici have a precision of half a second.
       headersTimeout: 0,
       bodyTimeout: 0,
       keepAliveTimeout: keepAlive,

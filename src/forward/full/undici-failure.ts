@@ -1,4 +1,4 @@
-/** What an error of an attempt means. Codes and names are those of undici, Node and the kernel. */
+/** Translates errors of undici, Node and the kernel into failure reasons. */
 import { connectFailure } from '../connect-upstream.ts';
 import type { FailureReason } from '../reasons.ts';
 

@@ -28,7 +28,7 @@ export function readUndiciHead(
     const bytes = raw[i + 1]!;
     size += raw[i]!.length + bytes.length + 4;
     const decoded = parsed[name.lower];
-    // Several headers of one name stand in one list there; each keeps its own place here.
+    // The parser joins headers of one name in a list; here each keeps its own place.
     const value = typeof decoded === 'string' ? decoded : bytes.toString('latin1');
     switch (name.role) {
       case 'date':

@@ -1,4 +1,4 @@
-/** The upstream's side of a request on the full lane: undici, whose dispatch handler each attempt has of its own. */
+/** The upstream's side of a request on the full lane: undici, with one dispatch handler per attempt. */
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import type { IncomingHttpHeaders } from 'undici/types/header.js';
@@ -31,12 +31,12 @@ export class UndiciTransport implements UpstreamTransport {
     this.#dispatch = undefined;
   }
 
-  /** What undici has written is bounded by the socket's high-water mark; its body source pauses there. */
+  /** The high-water mark of the socket bounds the bytes that undici has written: the body source pauses there. */
   get heldBytes(): number {
     return this.#dispatch?.pendingBytes ?? 0;
   }
 
-  /** undici would pipeline, and retry by itself what broke: every request has a connection of its own. */
+  /** Every request has its own connection: undici would retry broken pipelined requests by itself. */
   join(): boolean {
     return false;
   }
@@ -217,7 +217,7 @@ class UndiciDispatch implements Dispatcher.DispatchHandler {
   abort(): void {
     if (this.#isOver) return;
     this.#release(false);
-    // Before the connection is open undici has nothing to abort: destroying the connection ends the request.
+    // Before the connection is open, undici has no request to abort. The destroyed connection ends it.
     this.#controller?.abort(ABORTED);
   }
 

@@ -9,7 +9,7 @@ import { Duplex } from 'node:stream';
 export class TunnelStream extends Duplex {
   readonly #socket: Socket;
   readonly #onBytes: (inbound: number, outbound: number) => void;
-  /** The first write is http-proxy-3's own head of the 101: ours was sent. */
+  /** True once the first write was dropped: the 101 head of http-proxy-3, which Pointsman has replaced. */
   #headDropped = false;
   #isOpen = false;
   /** Bytes that arrived before the upstream switched protocols. */
@@ -20,7 +20,7 @@ export class TunnelStream extends Duplex {
     super({ allowHalfOpen: true });
     this.#socket = socket;
     this.#onBytes = onBytes;
-    // Whoever destroys it knows why.
+    // The caller of destroy() handles the error.
     this.on('error', () => {});
   }
 
@@ -39,7 +39,7 @@ export class TunnelStream extends Duplex {
     return false;
   }
 
-  /** The client sends nothing more; it may still receive. */
+  /** The client has ended its side; it may still receive. */
   takeEnd(): void {
     this.push(null);
   }
@@ -73,7 +73,7 @@ export class TunnelStream extends Duplex {
     done();
   }
 
-  // What http-proxy-3 sets on its client socket is set, or is not wanted here.
+  // http-proxy-3 sets these on its client socket; here they are set already, or not wanted.
   setTimeout(): this {
     return this;
   }

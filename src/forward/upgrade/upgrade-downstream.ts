@@ -20,7 +20,7 @@ export class UpgradeDownstream implements Downstream {
   #end: EndKind | undefined = undefined;
   #isOver = false;
 
-  /** @param head bytes that came behind the request head */
+  /** @param head bytes that follow the request head */
   constructor(socket: Socket, head: Buffer, request: RequestHead, policy: ForwardPolicy) {
     this.request = request;
     this.socket = socket;

@@ -54,7 +54,7 @@ export class UpgradeProxy {
       client,
       undefined,
       {
-        // The connection is ours and speaks TLS already where it must: for http-proxy-3 it is plain.
+        // The given connection already speaks TLS where it must: http-proxy-3 treats it as plain.
         target: { protocol: 'http:', host: 'upstream', port: 80 },
         agent,
         // It cannot parse every target, and need not.
@@ -98,7 +98,7 @@ export class UpgradeTransport implements UpstreamTransport {
     return (this.#upstream?.writableLength ?? 0) + (this.#upstream?.readableLength ?? 0);
   }
 
-  /** A tunnel has a connection of its own. */
+  /** A tunnel has its own connection. */
   join(): boolean {
     return false;
   }
@@ -106,7 +106,7 @@ export class UpgradeTransport implements UpstreamTransport {
   start(attempt: Attempt, _body: RequestBody | undefined, _fresh: boolean): void {
     const { pool } = attempt.endpoint!;
     this.#attempt = attempt;
-    // Never an idle one, but one of them may have to go.
+    // A handshake never uses an idle connection, but may need the place of one.
     pool.take('socket', true);
     this.#events.onConnecting(false);
     const upstream = connectUpstream(
@@ -181,7 +181,7 @@ export class UpgradeTransport implements UpstreamTransport {
     const raw = response.rawHeaders.map((text) => Buffer.from(text, 'latin1'));
     const { statusCode = 0, statusMessage = '' } = response;
     const { connection, 'transfer-encoding': coding } = response.headers;
-    // The bytes of the others stand in the list: Node joins headers of one name.
+    // The raw list has the bytes of all other headers: Node joins headers of one name.
     const parsed = { connection, 'transfer-encoding': coding };
     return readUndiciHead(raw, parsed, statusCode, statusMessage, false, this.#policy);
   }
@@ -259,7 +259,7 @@ export class UpgradeTransport implements UpstreamTransport {
   }
 
   #fail(reason: FailureReason, local: boolean): void {
-    // Node's client does not tell of a part of a head.
+    // Node's client does not report a part of a head.
     if (this.#request !== undefined && this.#upstream!.bytesRead > this.#readBefore)
       this.#events.onResponseBegun();
     this.#release();
