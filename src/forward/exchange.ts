@@ -5,6 +5,8 @@
  * Each request has one of these. It is also the waiter of the endpoint's pool and an element of the list of deadlines,
  * so that the common case allocates nothing more.
  */
+
+import type { Timed } from '../admission/deadlines.ts';
 import { debugFields } from '../debug-header/debug-fields.ts';
 import type { BodyPart } from '../http/body-part.ts';
 import { RequestBody } from '../http/request-body.ts';
@@ -14,7 +16,6 @@ import { type Decision, decide } from '../routing/decide.ts';
 import { askRates, overloadRefusal } from './admit.ts';
 import { Attempt } from './attempt.ts';
 import { recordFailure, recordRetry } from './attempt-record.ts';
-import type { Timed } from './deadlines.ts';
 import { LINGER_MS } from './end-connection.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Waiter } from './endpoint-pool.ts';

@@ -4,6 +4,7 @@
  */
 import type { Logger } from 'pino';
 import { Admission } from '../admission/admission.ts';
+import { Deadlines } from '../admission/deadlines.ts';
 import { RetryBudget } from '../admission/retry-budget.ts';
 import type { BackendEndpoints } from '../backends/endpoint.ts';
 import type { OutlierCause } from '../backends/outlier.ts';
@@ -18,7 +19,6 @@ import type { Route, Split } from '../routing/route.ts';
 import { newRotation, type Rotation } from '../routing/split.ts';
 import { compileTable } from '../routing/table.ts';
 import type { Tracing } from '../tracing/tracing.ts';
-import { Deadlines } from './deadlines.ts';
 import type { Endpoint } from './endpoint.ts';
 import { endpointWithRoom } from './endpoint-choice.ts';
 import { compilePolicy, type ForwardPolicy } from './policy.ts';

@@ -1,4 +1,6 @@
 /** The upstream's side of a request on the fast lane: bare sockets, HTTP/1.1. */
+
+import type { Deadlines } from '../../admission/deadlines.ts';
 import { isLocalShortage } from '../../backends/socket-error.ts';
 import { BodyFraming } from '../../http/body-framing.ts';
 import { BodyPart, NO_TRAILERS } from '../../http/body-part.ts';
@@ -10,7 +12,6 @@ import { passableTrailers, type TextHead } from '../../http/response-head.ts';
 import { INCOMPLETE, MALFORMED, readResponse } from '../../http/response-reader.ts';
 import type { Attempt } from '../attempt.ts';
 import { connectFailure } from '../connect-upstream.ts';
-import type { Deadlines } from '../deadlines.ts';
 import { invariant } from '../invariant.ts';
 import type { UpstreamEvents, UpstreamTransport } from '../ports.ts';
 import type { FailureReason } from '../reasons.ts';

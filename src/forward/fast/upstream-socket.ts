@@ -9,8 +9,8 @@
  * which costs more than reading it.
  */
 import type { Socket } from 'node:net';
+import type { Deadlines, Timed } from '../../admission/deadlines.ts';
 import { connectUpstream, readOnAfterFailedWrite } from '../connect-upstream.ts';
-import type { Deadlines, Timed } from '../deadlines.ts';
 import type { EndpointPool, PooledConnection } from '../endpoint-pool.ts';
 import { invariant } from '../invariant.ts';
 import { HEADROOM, type LargeBuffers, readable, smallBuffer } from './read-buffers.ts';

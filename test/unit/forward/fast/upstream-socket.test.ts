@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import { Deadlines } from '../../../../src/forward/deadlines.ts';
+import { Deadlines } from '../../../../src/admission/deadlines.ts';
 import { EndpointPool, type PoolOptions } from '../../../../src/forward/endpoint-pool.ts';
 import { LargeBuffers } from '../../../../src/forward/fast/read-buffers.ts';
 import { type SocketUser, UpstreamSocket } from '../../../../src/forward/fast/upstream-socket.ts';

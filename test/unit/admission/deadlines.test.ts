@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Deadlines, type Timed } from '../../../src/forward/deadlines.ts';
+import { Deadlines, type Timed } from '../../../src/admission/deadlines.ts';
 
 class Element implements Timed {
   deadline: number;
