@@ -58,16 +58,14 @@ export function readBenchOptions(args: readonly string[]): BenchOptions | 'help'
   if (!['autocannon', 'wrk', 'both'].includes(driver)) {
     throw new UsageError(`--driver ${driver}: use autocannon, wrk or both`);
   }
-  if (driver !== 'autocannon' && !wrk) throw new UsageError(`--driver ${driver}: wrk is not installed`);
   const { standard, write } = values;
   if (write && !standard)
     throw new UsageError('--write: only what --standard measures goes into bench/README.md');
-  if (standard && !wrk) throw new UsageError('--standard: wrk is not installed');
   const warmup = whole('--warmup', values.warmup ?? (standard ? '10' : '2'), 0, 3600);
   const rate = values.rate === undefined ? undefined : whole('--rate', values.rate, 1, 1_000_000);
   if (values.latency && rate === undefined && warmup === 0)
     throw new UsageError('--latency: needs --rate, or a --warmup that tells what the slowest can do');
-  return {
+  const options: BenchOptions = {
     subjects: chooseSubjects(values.subjects),
     drivers: values.latency
       ? 'paced'
@@ -88,6 +86,10 @@ export function readBenchOptions(args: readonly string[]): BenchOptions | 'help'
     write,
     json: values.json,
   };
+  // Last, so that a wrong option is reported also where wrk is not installed.
+  if (driver !== 'autocannon' && !wrk) throw new UsageError(`--driver ${driver}: wrk is not installed`);
+  if (standard && !wrk) throw new UsageError('--standard: wrk is not installed');
+  return options;
 }
 
 function parse(args: readonly string[]) {
