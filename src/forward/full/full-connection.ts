@@ -42,8 +42,6 @@ export class FullConnection implements ByteReader, FeedTarget {
   #isOver = false;
   /** The last four bytes that the parser has read. */
   #tail = 0;
-  /** Latest piece that the parser has read, while a request is in progress. */
-  #piece: Buffer | undefined = undefined;
   /** The last piece ends with the content of a body. */
   #endsWithContent = false;
   upgrade: UpgradeDownstream | undefined = undefined;
@@ -160,19 +158,21 @@ export class FullConnection implements ByteReader, FeedTarget {
   #noteEnd(piece: Buffer): void {
     for (let i = Math.max(0, piece.length - 4); i < piece.length; i++)
       this.#tail = (this.#tail << 8) | piece[i]!;
-    this.#piece = piece;
     this.#endsWithContent = false;
   }
 
   contentEnds(last: Buffer): void {
-    const piece = this.#piece;
-    this.#endsWithContent =
-      piece?.buffer === last.buffer && piece.byteOffset + piece.length === last.byteOffset + last.length;
+    // Node hands out a copy of the content, so its place in the piece is not known. If a head that follows happens to
+    // have the same last bytes, its time counts from the next bytes that arrive; until then the connection is idle.
+    const count = Math.min(4, last.length);
+    let end = 0;
+    for (let i = last.length - count; i < last.length; i++) end = (end << 8) | last[i]!;
+    const mask = count === 4 ? -1 : (1 << (8 * count)) - 1;
+    this.#endsWithContent = ((end ^ this.#tail) & mask) === 0;
   }
 
   requestEnds(isRead: boolean): void {
     const isBoundary = this.#tail === BLANK_LINE || this.#endsWithContent;
-    this.#piece = undefined;
     if (isRead && !isBoundary && this.queue.length === 0 && this.feed.heldBytes === 0)
       this.client.headBegun();
   }

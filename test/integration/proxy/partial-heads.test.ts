@@ -59,6 +59,40 @@ suite('a head that arrives in two parts', () => {
   });
 });
 
+suite('a connection on which nothing follows', () => {
+  const cases = {
+    'a request without a body': '\r\n',
+    'a body of one byte': 'Content-Length: 1\r\n\r\nx',
+    'a body of known length': 'Content-Length: 5\r\n\r\nhello',
+    'a body in several pieces': `Content-Length: 20000\r\n\r\n${'x'.repeat(20_000)}`,
+    'a chunked body': 'Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n',
+    'a chunked body with a trailer': 'Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n',
+  };
+  test('is idle after each kind of request, so timeouts.requestHead does not apply', async () => {
+    const upstream = await startRawUpstream(echo);
+    const timeouts = { keepAlive: '60s', requestHead: '200ms' };
+    const proxy = await startPointsman(oneBackend(upstream.url, { ...unchecked, timeouts }));
+    const clients = await Promise.all(
+      Object.entries(cases).map(async ([name, rest]) => {
+        const client = await RawClient.connect(proxy.trafficPort);
+        const method = rest === '\r\n' ? 'GET' : 'POST';
+        client.send(`${method} /1 HTTP/1.1\r\nHost: a\r\n${rest}`);
+        assert.equal((await client.read()).body.toString(), '/1', name);
+        return { name, client };
+      }),
+    );
+    await pause(1_000);
+    for (const { name, client } of clients) {
+      assert.equal(
+        (await client.send('GET /2 HTTP/1.1\r\nHost: a\r\n\r\n').read()).body.toString(),
+        '/2',
+        name,
+      );
+      client.destroy();
+    }
+  });
+});
+
 test('a body is read although its head filled what the connection may hold', async () => {
   let release = () => {};
   const released = new Promise<void>((resolve) => {
