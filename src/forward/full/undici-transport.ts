@@ -119,7 +119,9 @@ class UndiciDispatch implements Dispatcher.DispatchHandler {
   #bodyForUndici(): Buffer | Readable | null {
     const body = this.#body;
     if (body === undefined) return null;
-    if (body.ended && body.kept !== undefined && body.kept.size > 0) return body.kept.joined();
+    // Content of unknown length stays chunked, also when all of it is here: both lanes send the same.
+    const isLengthKnown = this.#events.request.contentLength > 0;
+    if (isLengthKnown && body.ended && body.kept !== undefined) return body.kept.joined();
     this.#source = new BodySource(
       () => this.#guard(() => this.#events.takeBody()),
       () => this.#guard(() => this.#events.onUpstreamDrained()),

@@ -7,6 +7,7 @@ import { reserveClosedPort } from '../../support/closed-port.ts';
 import { oneBackend } from '../../support/design-table.ts';
 import { patternBytes, startHttpUpstream } from '../../support/http-upstream.ts';
 import { startPointsman, type TestConfig } from '../../support/pointsman-process.ts';
+import { RawClient } from '../../support/raw-client.ts';
 import { OK, startRawUpstream } from '../../support/raw-upstream.ts';
 import { inParallel, send } from '../../support/request.ts';
 
@@ -110,6 +111,35 @@ suite('one of two backends resets every connection instead of answering', async 
       [200, 200, 200, 200, 200, 502, 502, 502, 502, 502],
     );
   });
+});
+
+test('a chunked body that was kept is sent again in chunks, and one of known length with its length', async () => {
+  const resetting = await startRawUpstream(() => (socket) => socket.resetAndDestroy());
+  const second = await startRawUpstream();
+  const proxy = await startPointsman(
+    half(resetting.url, second.url, { retries: { budget: { percent: 100 } } }),
+  );
+  const cases = [
+    ['Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n', undefined, 'chunked'],
+    ['Content-Length: 5\r\n\r\nhello', '5', undefined],
+  ] as const;
+  for (const [rest, length, coding] of cases) {
+    const { length: before } = second.requests;
+    // One of the two was tried elsewhere before.
+    for (let i = 0; i < 2; i++) {
+      const client = await RawClient.connect(proxy.trafficPort);
+      assert.equal((await client.send(`PUT / HTTP/1.1\r\nHost: a\r\n${rest}`).read()).status, 200);
+      client.destroy();
+    }
+    const arrived = second.requests.slice(before);
+    assert.equal(arrived.length, 2);
+    for (const request of arrived) {
+      assert.equal(request.body.toString(), 'hello');
+      assert.equal(request.value('content-length'), length);
+      assert.equal(request.value('transfer-encoding'), coding);
+    }
+  }
+  assert.equal(resetting.received.length, 2);
 });
 
 suite('how often', () => {
