@@ -76,8 +76,12 @@ function isAlike(
   // the connection with its answer; otherwise they are refused by an answer of their own. The fast lane hands them over
   // when the answer is out; a request that it hands over itself comes to the full lane with what is behind it.
   const hasOdd = script.requests.some(({ odd }) => odd);
-  if (hasOdd && index > 0 && fast === undefined && full?.status === 400) return 'end';
-  if (hasOdd && full === undefined && fast?.status === 400) return 'end';
+  if (hasOdd && index > 0 && fast === undefined && isRefusedLine(full)) return 'end';
+  if (hasOdd && full === undefined && isRefusedLine(fast)) return 'end';
+  // llhttp stops at the first byte of an unknown method. Whether the rest of the line is valid is known only if the line
+  // came in the same packet.
+  const isRefusedInBoth = isRefusedLine(fast) && isRefusedLine(full);
+  if (hasOdd && isRefusedInBoth && fast?.status !== full?.status) return 'end';
   if (fast === undefined || full === undefined || !isBroken(script, index)) return 'differs';
   // The upstream sent no valid response. The fast lane has the stricter reader, and one that sees the body that came
   // with the head before the head goes on: it says 502 where the full lane passes on what it can, and then breaks off.
@@ -85,6 +89,11 @@ function isAlike(
   // How it failed depends on whether the end of the connection was read with what was in front of it.
   if (fast.status === 502 && full.status === 502) return 'alike';
   return fast.cut && full.cut ? 'end' : 'differs';
+}
+
+/** True for a response to bytes that are not a request line of a known method. */
+function isRefusedLine(response: Answer | undefined): boolean {
+  return response?.status === 400 || response?.status === 501;
 }
 
 function isBroken(script: ClientScript, index: number): boolean {
