@@ -43,6 +43,7 @@ export async function startFaultRun(subject: Subject, cases: readonly FaultCase[
     cases.filter(({ timeout }) => timeout === undefined),
   );
   const census = await Census.take(proxy, upstream, folder, pids);
+  let current: TimeoutKey | undefined;
   return {
     proxy,
     census,
@@ -51,7 +52,8 @@ export async function startFaultRun(subject: Subject, cases: readonly FaultCase[
       for (const key of [undefined, ...TIMEOUT_KEYS]) {
         const group = cases.filter(({ timeout }) => timeout === key);
         if (group.length === 0) continue;
-        if (key !== undefined) await proxy.reload(config(key));
+        if (key !== current) await proxy.reload(config(key));
+        current = key;
         // Asks every worker, behind the configuration that went to it.
         await proxy.metrics();
         problems.push(...(await playGroup(stage, group)));
